@@ -801,10 +801,17 @@ def _line(detail: ErrorDetails) -> str:
 
 def _path(text: str) -> str:
     """Show a path, unless it may be the secret itself: somebody may have put that in the place of its file's name."""
-    looks_so = text.isprintable() and re.match(r"\.{0,2}/[^/]+/", text) is not None
+    # No secret in Base64 has a point.
+    looks_so = text.isprintable() and re.match(r"\.{1,2}/[^/]+/|.*\.[A-Za-z]{2,4}$", text) is not None
     with suppress(OSError):  # it is too long, for one
-        looks_so = looks_so or Path(text).exists()
+        looks_so = looks_so or Path(text).exists() or _has_folder(Path(text))
     return text if looks_so else "***"
+
+
+def _has_folder(path: Path) -> bool:
+    """Whether what a path goes through is there: of an absolute one the first folder, as the rest may be not yet."""
+    first = Path(*path.parts[:2]) if path.is_absolute() else path.parent
+    return first not in {path, Path()} and first.is_dir()
 
 
 def _shown(name: str, field: FieldInfo, value: Any) -> str:

@@ -1,5 +1,6 @@
 """Who is counted as whom, and whose pages may ask."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.api.client import NO_CALLS, Api
+from tests.waiting import wait_until
 from worker.domain.people import Person
 from worker.errors import StoreDown
 from worker.ports.rates import Rate
@@ -24,7 +26,9 @@ from worker.web.api.origins import is_welcome
 
 PORTAL = "https://portal.example"
 ANN = "ann-0123456789abcdef"
+BEN = "ben-0123456789abcdef"
 TOKENS = json.dumps({ANN: {"role": "viewer", "name": "Ann"}})
+BOTH = json.dumps({ANN: {"role": "viewer", "name": "Ann"}, BEN: {"role": "viewer", "name": "Ben"}})
 
 
 @dataclass(slots=True)
@@ -109,6 +113,13 @@ def preflight(origin: str) -> dict[str, str]:
     return {"Origin": origin, **wish}
 
 
+def opening(token: str) -> Scope:
+    """A socket that is to be opened."""
+    scope: Scope = {"type": "websocket", "client": ("127.0.0.1", 1), "path": "/api/feeds", "query_string": b""}
+    scope["headers"] = [(b"host", b"127.0.0.1:8091"), (b"authorization", f"Bearer {token}".encode())]
+    return scope
+
+
 @dataclass(slots=True)
 class Waits:
     """Redis that has no request to spare for so often."""
@@ -135,10 +146,44 @@ async def test_over_many_sockets_a_person_says_no_more_than_over_one() -> None:
     async def nothing(_: Message) -> None:
         raise AssertionError("nothing is said")
 
-    scope: Scope = {"type": "websocket", "client": ("127.0.0.1", 1), "path": "/api/feeds", "query_string": b""}
-    scope["headers"] = [(b"host", b"127.0.0.1:8091"), (b"authorization", f"Bearer {ANN}".encode())]
-    await Gate(hear, Access.of(TOKENS), report=print, rates=rates)(scope, say, nothing)
+    await Gate(hear, Access.of(TOKENS), report=print, rates=rates)(opening(ANN), say, nothing)
     assert heard == [{"type": "websocket.receive", "text": "x"}]
+
+
+async def test_of_many_sockets_of_one_person_one_asks_for_its_turn_at_a_time() -> None:
+    asked, opened, heard = list[str](), list[Scope](), list[str]()
+    all_open, free = asyncio.Event(), asyncio.Event()
+
+    class Busy:
+        """Redis that lets all sockets be opened, and then has nothing to spare until it is free."""
+
+        async def take(self, name: str, _rate: Rate) -> timedelta:
+            if all_open.is_set():
+                asked.append(name)
+                await free.wait()
+            return timedelta(0)
+
+    async def say() -> Message:
+        return {"type": "websocket.receive", "text": "x"}
+
+    async def hear(scope: Scope, receive: Receive, _send: Send) -> None:
+        opened.append(scope)
+        await all_open.wait()
+        heard.append((await receive())["text"])
+
+    async def nothing(_: Message) -> None:
+        raise AssertionError("nothing is said")
+
+    gate = Gate(hear, Access.of(BOTH), report=print, rates=Busy())
+    async with asyncio.TaskGroup() as group:
+        for token in (ANN, ANN, ANN, BEN):
+            group.create_task(gate(opening(token), say, nothing))
+        await wait_until(lambda: len(opened) == 4)
+        all_open.set()
+        await wait_until(lambda: len({*asked}) == 2)
+        assert len(asked) == 2, "one of hers, and the other person's"
+        free.set()
+    assert heard == ["x"] * 4
 
 
 async def test_a_page_of_a_listed_origin_may_say_where_its_feed_goes_on(database: Database) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.api.client import NO_CALLS, Answer, Api
 from tests.api.conftest import KEYS
+from worker.domain.endings import Unrecorded
 from worker.domain.threads import Decision, Thread, ThreadKey
 from worker.ending import Rewinding
 from worker.errors import StoreDown
@@ -34,12 +34,13 @@ class Index:
     def __init__(self) -> None:
         self.orders: list[tuple[ThreadKey, str, Decision]] = []
         self.late: set[ThreadKey] = set()
+        self.whole = True
         self.is_down = False
 
-    async def waiting(self) -> tuple[frozenset[ThreadKey], datetime | None]:
+    async def waiting(self) -> Unrecorded:
         if self.is_down:
             raise StoreDown("no connection")
-        return frozenset(self.late), None
+        return Unrecorded(frozenset(self.late), whole=self.whole)
 
     async def thread(self, _: ThreadKey) -> Thread | None:
         return Thread("conv_1", 1)
@@ -118,10 +119,11 @@ async def test_what_cannot_be_ordered_is_said(
     assert index.orders == []
 
 
-@pytest.mark.parametrize("trouble", ["redis", "late"])
+@pytest.mark.parametrize("trouble", ["redis", "late", "more than was looked at is late"])
 async def test_what_cannot_be_ordered_now_is_a_503(session: aiohttp.ClientSession, index: Index, trouble: str) -> None:
     index.is_down = trouble == "redis"
     index.late = {KEYS["a"]} if trouble == "late" else set()
+    index.whole = not trouble.startswith("more")
     answer = await rewind(session)
     assert answer.status == HTTPStatus.SERVICE_UNAVAILABLE
     assert "order it again" in answer.json["detail"]

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from opentelemetry.sdk.trace import TracerProvider
 
 from tests.contract.apis import asking
 from tests.contract.questions import KEY
 from tests.fakes.engine import World
+from tests.waiting import wait_until
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
 from worker.domain.providers import Api, ProviderSpec
@@ -33,14 +35,12 @@ class RawServer:
     scheme: str = "http"
     port: int = 0
     heard: list[bytes] = field(default_factory=list)
-    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def base_url(self) -> str:
         return f"{self.scheme}://{HOST}:{self.port}/v1"
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.hung_up.clear()
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             self.heard.append(head)
@@ -52,7 +52,6 @@ class RawServer:
             pass  # the client hung up first
         finally:
             writer.close()
-            self.hung_up.set()
 
 
 @asynccontextmanager
@@ -187,10 +186,18 @@ async def test_a_provider_is_told_the_trace_only_where_that_is_handed_on(*, alwa
     assert (b"traceparent: 00-" in raw.heard[0].lower()) is always
 
 
-async def test_connection_that_the_server_closed_while_it_was_idle_is_not_used_for_another_request() -> None:
+async def test_connection_that_the_server_closed_while_it_was_idle_is_not_used_for_another_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone, lost = list[ResponseHandler](), ResponseHandler.connection_lost
+
+    def noted(connection: ResponseHandler, exc: BaseException | None) -> None:
+        lost(connection, exc)
+        gone.append(connection)
+
+    monkeypatch.setattr(ResponseHandler, "connection_lost", noted)
     async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
         for number in range(1, 4):
             await model.create_thread({})
             assert len(raw.heard) == number
-            await raw.hung_up.wait()
-            await asyncio.sleep(0.05)  # until the word of it is here
+            await wait_until(lambda: len(gone) == number, what="the word that the server has hung up")  # noqa: B023 - awaited within the round

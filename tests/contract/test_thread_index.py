@@ -10,7 +10,7 @@ import pytest
 from tests.records import exchange
 from tests.waiting import wait_until
 from worker.domain.conversations import Subject
-from worker.domain.endings import Kept, Receipt, Step, Store
+from worker.domain.endings import Kept, Receipt, Step, Store, Unrecorded
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import Answer, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
@@ -320,13 +320,26 @@ async def test_a_look_at_some_threads_ends_in_time_and_says_whether_those_are_al
 
 
 async def test_what_waits_for_the_transcript_is_told_by_thread(threads: RedisThreads, index: RedisThreadIndex) -> None:
-    assert await index.waiting() == (frozenset(), None)
+    assert await index.waiting() == Unrecorded()
     await turn(threads, KEY, recorded=False)
 
-    keys, since = await index.waiting()
-    assert keys == {KEY}
-    assert since is not None
-    assert abs(since - datetime.now(UTC)) < timedelta(minutes=1)
+    waiting = await index.waiting()
+    assert (waiting.threads, waiting.whole) == (frozenset({KEY}), True)
+    assert waiting.since is not None
+    assert abs(waiting.since - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_of_more_that_waits_than_is_looked_at_every_thread_may_have_some(
+    threads: RedisThreads, index: RedisThreadIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.redis.index.MOST_WAITING", 2)
+    other = replace(KEY, scope="instance-2")
+    await turn(threads, KEY, recorded=False)
+    waiting = await index.waiting()
+    assert (waiting.may_have(KEY), waiting.may_have(other)) == (True, False)
+
+    await turn(threads, replace(KEY, scope="instance-3"), recorded=False)
+    assert (await index.waiting()).may_have(other)
 
 
 async def test_maps_are_read_for_those_that_are_asked_for(threads: RedisThreads, index: RedisThreadIndex) -> None:

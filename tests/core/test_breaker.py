@@ -17,15 +17,14 @@ def refused(breaker: Breaker) -> timedelta:
 
 def fail(breaker: Breaker, times: int = 3) -> None:
     for _ in range(times):
-        breaker.enter()
-        breaker.failed()
+        breaker.failed(first=breaker.enter())
 
 
 async def test_three_failures_within_a_minute_stop_the_asking_for_half_a_minute() -> None:
     breaker = Breaker()
     fail(breaker, 2)
     assert breaker.enter() is False
-    breaker.failed()
+    breaker.failed(first=False)
 
     assert refused(breaker) == timedelta(seconds=OPEN_SECONDS)
 
@@ -42,7 +41,7 @@ async def test_failures_that_lie_further_apart_stop_nothing() -> None:
 async def test_an_answer_between_them_makes_the_count_begin_anew() -> None:
     breaker = Breaker()
     fail(breaker, 2)
-    breaker.answered()
+    breaker.answered(first=breaker.enter())
     fail(breaker, 2)
 
     assert breaker.enter() is False
@@ -55,7 +54,7 @@ async def test_then_one_request_goes_first_and_all_others_wait_for_what_comes_of
 
     assert breaker.enter() is True
     assert refused(breaker) == timedelta(seconds=1)
-    breaker.answered()
+    breaker.answered(first=True)
     assert breaker.enter() is False
 
 
@@ -90,18 +89,42 @@ async def test_somebody_who_did_not_go_first_leaves_no_place() -> None:
 
 async def test_an_answer_to_somebody_who_had_asked_before_ends_no_wait() -> None:
     breaker = Breaker()
-    breaker.enter()
+    early = breaker.enter()
     fail(breaker, 1)
-    breaker.failed(timedelta(minutes=5))
-    breaker.answered()
+    breaker.failed(timedelta(minutes=5), first=breaker.enter())
+    breaker.answered(first=early)
 
     assert refused(breaker) == timedelta(minutes=5)
 
 
+async def test_a_failure_of_somebody_who_had_asked_before_does_not_take_the_place_of_who_goes_first() -> None:
+    breaker = Breaker()
+    early = breaker.enter()
+    fail(breaker)
+    await asyncio.sleep(OPEN_SECONDS)
+    first = breaker.enter()
+    assert breaker.failed(first=early) is False
+    assert refused(breaker) == timedelta(seconds=1), "who goes first is still on its way"
+
+    assert breaker.answered(first=first) is True
+    assert breaker.enter() is False
+
+
+async def test_an_answer_to_somebody_who_had_asked_before_does_not_speak_for_who_goes_first() -> None:
+    breaker = Breaker()
+    early = breaker.enter()
+    fail(breaker)
+    await asyncio.sleep(OPEN_SECONDS)
+    first = breaker.enter()
+    assert breaker.answered(first=early) is False
+    breaker.failed(first=first)
+
+    assert refused(breaker) == timedelta(seconds=OPEN_SECONDS)
+
+
 async def test_how_long_it_asks_to_be_left_alone_is_waited_after_one_failure() -> None:
     breaker = Breaker()
-    breaker.enter()
-    breaker.failed(timedelta(minutes=5))
+    breaker.failed(timedelta(minutes=5), first=breaker.enter())
     await asyncio.sleep(60)
 
     assert refused(breaker) == timedelta(minutes=4)
@@ -111,11 +134,9 @@ async def test_how_long_it_asks_to_be_left_alone_is_waited_after_one_failure() -
 
 async def test_that_nobody_is_asked_any_more_and_that_it_is_asked_again_is_told_once() -> None:
     breaker = Breaker()
-    assert [breaker.failed() for _ in range(4)] == [False, False, True, False]
+    assert [breaker.failed(first=False) for _ in range(4)] == [False, False, True, False]
     await asyncio.sleep(OPEN_SECONDS)
-    breaker.enter()
-    assert breaker.failed() is False
+    assert breaker.failed(first=breaker.enter()) is False
     await asyncio.sleep(OPEN_SECONDS)
-    breaker.enter()
 
-    assert [breaker.answered(), breaker.answered()] == [True, False]
+    assert [breaker.answered(first=breaker.enter()), breaker.answered(first=False)] == [True, False]

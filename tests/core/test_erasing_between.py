@@ -1,17 +1,19 @@
 """What may come between an order to erase and its end: instances, turns, exchanges, outages, other orders."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.core.closing import Closing, open_in
+from worker.domain.conversations import Limits, MessageFilter, Stored
 from worker.domain.endings import Receipt, Status, Store
 from worker.domain.threads import Busy, Hold, Question, ThreadKey
 from worker.ending.case import LOOK
 from worker.ending.erasing import LANDING_TIME
-from worker.ending.stores import LATE, Messages
+from worker.ending.stores import LATE, LATE_AND_OFF, Messages
 from worker.errors import EngineDown, ModelDown, StoreDown, TranscriptDown
 from worker.redis import RedisOutbox
 from worker.telemetry import metrics
@@ -202,18 +204,85 @@ async def test_a_thread_that_ends_by_age_takes_along_what_only_the_journal_names
     assert (len(done.threads), closing.provider.responses) == (1, {})
 
 
-async def test_what_was_said_on_a_shared_thread_and_is_on_its_way_keeps_the_order_open(closing: Closing) -> None:
+async def late(closing: Closing) -> str:
+    """Have an ended instance whose words on a shared thread wait for the transcript; returns the turn's key."""
     closing.begin("instance", business_key="order 7")
-    thread = await closing.speak("instance", scope="business-key:order 7", recorded=False)
+    await closing.speak("instance", scope="business-key:order 7", recorded=False)
     closing.finish("instance")
+    [turn] = await closing.keys("order%207:analyst}:turn")
+    return turn
+
+
+async def recorded(closing: Closing) -> None:
+    await Carrier(RedisOutbox(closing.redis, prefix="aw", engine="default"), closing.transcript).drain()
+
+
+async def changed(closing: Closing, turn: str, change: dict[str, object]) -> None:
+    exchange = json.loads(str(await closing.redis.hget(turn, "exchange:1")))
+    await closing.redis.hset(turn, "exchange:1", json.dumps(exchange | change))
+
+
+async def test_what_was_said_on_a_shared_thread_and_is_on_its_way_keeps_the_order_open(closing: Closing) -> None:
+    await late(closing)
+    [thread] = closing.provider.conversations
     receipt = await closing.erase("instance")
     assert open_in(receipt) == {(Store.TRANSCRIPT, LOOK): LATE}
 
-    await Carrier(RedisOutbox(closing.redis, prefix="aw", engine="default"), closing.transcript).drain()
+    await recorded(closing)
     assert await closing.texts("instance") == ["question", "answer"]
     [final] = await closing.resume()
     assert (final.completed_at is not None, await closing.texts("instance")) == (True, [])
-    assert thread.id in closing.provider.conversations
+    assert thread in closing.provider.conversations
+
+
+async def test_behind_more_than_is_looked_at_what_is_on_its_way_keeps_the_order_open(
+    closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.redis.index.MOST_WAITING", 1)
+    await closing.speak("other", recorded=False)
+    await late(closing)
+    receipt = await closing.erase("instance")
+    assert open_in(receipt) == {(Store.TRANSCRIPT, LOOK): LATE}
+
+    await recorded(closing)
+    [final] = await closing.resume()
+    assert (final.completed_at is not None, await closing.texts("instance")) == (True, [])
+
+
+@pytest.mark.parametrize("change", [{"schema": 3}, {"outcome": "new"}])
+async def test_what_only_a_newer_worker_can_read_may_be_on_its_way(closing: Closing, change: dict[str, object]) -> None:
+    await changed(closing, await late(closing), change)
+    receipt = await closing.erase("instance")
+    assert open_in(receipt) == {(Store.TRANSCRIPT, LOOK): LATE}
+
+
+async def test_what_comes_to_the_transcript_while_we_look_keeps_the_order_open(
+    closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await late(closing)
+    stored = closing.conversations.stored
+
+    async def then_it_comes(wanted: MessageFilter, *, within: Limits) -> Stored:
+        found = await stored(wanted, within=within)
+        await recorded(closing)
+        return found
+
+    monkeypatch.setattr(closing.conversations, "stored", then_it_comes)
+    receipt = await closing.erase("instance")
+    assert open_in(receipt) == {(Store.TRANSCRIPT, LOOK): LATE}
+
+
+async def test_a_worker_without_a_transcript_says_what_brings_there_what_waits(closing: Closing) -> None:
+    await late(closing)
+    closing.without_transcript()
+    receipt = await closing.erase("instance")
+    assert open_in(receipt) == {(Store.TRANSCRIPT, LOOK): LATE_AND_OFF}
+
+
+async def test_what_is_spoilt_in_redis_stops_no_order(closing: Closing) -> None:
+    await changed(closing, await late(closing), {"process_instance_id": ["instance"]})
+    receipt = await closing.erase("instance")
+    assert receipt.completed_at is not None
 
 
 async def test_a_run_in_the_background_is_cancelled_with_its_thread(closing: Closing) -> None:

@@ -155,3 +155,37 @@ async def test_in_cockpits_tab_people_ask_the_assistant_that_they_choose(ground:
         await part.get_by_role("link", name="Answer, beside the process").click()
         await expect(page.locator(f"#m-{answer}")).to_be_in_viewport()
         await expect(page).to_have_url(f"{ground.site.url}/embed/instances/instance-a#m-{answer}")
+
+
+async def test_in_cockpits_tab_an_answer_of_another_assistant_takes_nothing_from_who_writes(ground: Ground) -> None:
+    await ground.site.transcript.record(exchange(2, replace(KEY, assistant="critic")))
+    async with browsing(viewport={"width": 900, "height": 700}) as context:
+        page = (await watch(context)).page
+        await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        await page.goto(f"{ground.site.url}/embed/instances/instance-a")
+        asked = page.get_by_role("combobox", name="Assistant to ask")
+        question = page.get_by_role("textbox", name="Your question")
+        await question.fill("Why not B?")
+        chosen = await asked.input_value()
+        await ground.site.transcript.record(exchange(3, replace(KEY, assistant="judge")))  # the newest now
+        await page.get_by_role("link", name="Step 3").wait_for()
+
+        await expect(asked).to_have_value(chosen)
+        await expect(question).to_have_value("Why not B?")
+
+
+async def test_in_cockpits_tab_an_answer_is_shown_where_an_activity_is_chosen(ground: Ground) -> None:
+    await ground.site.transcript.record(exchange(2, KEY))
+    async with browsing(viewport={"width": 900, "height": 700}) as context:
+        page = (await watch(context)).page
+        await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        await page.goto(f"{ground.site.url}/embed/instances/instance-a?of=drones")
+        await page.get_by_role("link", name="Step 2").click()
+        await expect(page).to_have_url(f"{ground.site.url}/embed/instances/instance-a/activities/step_2?of=drones")
+        await ask(page.get_by_role("region", name="Ask back"), "Why not B?")
+        [claimed] = await ground.asks.claim(1, timedelta(minutes=5))
+        answer = message_id("default", exchange(1, KEY).task_id, 1, Role.AGENT)
+        await ground.asks.settle(claimed, State.ANSWERED, answer=answer)
+        await page.get_by_role("link", name="Answer, beside the process").click()
+        await expect(page.locator(f"#m-{answer}")).to_be_in_viewport()
+        await expect(page).to_have_url(f"{ground.site.url}/embed/instances/instance-a?of=drones#m-{answer}")

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from tests.records import BETWEEN, START, exchange
+from worker.domain.conversations import Stored
 from worker.domain.exchanges import Exchange
 from worker.domain.memory import Recalled, ToRemember
 from worker.domain.money import Money
+from worker.domain.threads import Answer
 from worker.errors import NewerRecord
-from worker.redis.formats import CorruptRecord, dump_exchange, is_newer, load_exchange
+from worker.redis.formats import CorruptRecord, dump, dump_exchange, is_newer, load, load_exchange, named
 
 FIRST = (
     '{"schema":1,"key":{"engine":"default","scope":"instance-1","assistant":"analyst","tenant":null},'
@@ -82,6 +84,43 @@ def test_messages_that_make_no_exchange_are_what_nobody_wrote(messages: object) 
     written = json.loads(dump_exchange(said(between=BETWEEN))) | {"messages": messages}
     with pytest.raises(CorruptRecord):
         load_exchange(json.dumps(written), answered_us(said()))
+
+
+SPOILT: tuple[tuple[str, object], ...] = (
+    ("process_instance_id", ["instance-1"]),
+    ("task_id", None),
+    ("thread_id", {"id": "conv_1"}),
+    ("response_id", ["resp_1"]),
+    ("provider", ["openai"]),
+    ("input_tokens", "many"),
+    ("outcome", ["ok"]),
+    ("key", {"engine": "default", "scope": ["instance-1"], "assistant": "analyst", "tenant": None}),
+    ("question", ["What?"]),
+    ("user", 7),
+    ("remember", {"subject": [], "kind": "tenant", "question": ""}),
+)
+
+
+@pytest.mark.parametrize(("field", "value"), SPOILT, ids=[field for field, _ in SPOILT])
+def test_a_value_of_another_type_is_what_nobody_wrote_and_names_nothing(field: str, value: object) -> None:
+    text = json.dumps(json.loads(FIRST) | {field: value})
+    with pytest.raises(CorruptRecord):
+        load_exchange(text, answered_us(said()))
+    assert named({"exchange:1": text}) == (Stored(), frozenset())
+
+
+@pytest.mark.parametrize("change", [{"response_id": ["resp_1"]}, {"thread": {"id": ["conv_1"], "generation": 1}}])
+def test_an_answer_with_a_value_of_another_type_names_nothing(change: dict[str, object]) -> None:
+    text = json.dumps(json.loads(dump(Answer("Yes."))) | change)
+    with pytest.raises(CorruptRecord):
+        load(text)
+    assert named({"answer": text}) == (Stored(), frozenset())
+
+
+@pytest.mark.parametrize("change", [{"schema": 3}, {"key": {"part": "new"}}, {"outcome": "new"}])
+def test_nobody_here_can_tell_in_which_instance_a_newer_workers_exchange_was_said(change: dict[str, object]) -> None:
+    text = json.dumps(json.loads(FIRST) | change)
+    assert named({"exchange:1": text, "exchange:2": FIRST})[1] is None
 
 
 def test_what_a_newer_version_adds_to_a_message_is_left_out() -> None:

@@ -93,8 +93,21 @@ def test_what_is_wrong_with_a_file_is_said_with_what_to_do(monkeypatch: pytest.M
     monkeypatch.setenv("OPENAI_API_KEY_FILE", "key")
     why = "cannot be read: No such file or directory; name a file that the worker's user may read"
     assert mistake() == f"OPENAI_API_KEY_FILE=***: {why}", "it may be the key itself"
-    monkeypatch.setenv("OPENAI_API_KEY_FILE", "/nowhere/key")
-    assert mistake() == f"OPENAI_API_KEY_FILE=/nowhere/key: {why}"
+    for path in (f"{empty_place}/nowhere/key", "secrets/openai.key", "./secrets/openai", "openai.key"):
+        monkeypatch.setenv("OPENAI_API_KEY_FILE", path)
+        assert mistake() == f"OPENAI_API_KEY_FILE={path}: {why}"
+    (empty_place / "secrets").mkdir()
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "secrets/openai")
+    assert mistake() == f"OPENAI_API_KEY_FILE=secrets/openai: {why}"
+    for secret in (
+        "/q8Zk+V/1mJ0xw==",
+        "q8Zk+V/1mJ0xw==",
+        "/q8Zk1mJ0xw==",
+        "sk-proj-4711",
+        "eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl",
+    ):
+        monkeypatch.setenv("OPENAI_API_KEY_FILE", secret)
+        assert mistake() == f"OPENAI_API_KEY_FILE=***: {why}"
 
     monkeypatch.setenv("OPENAI_API_KEY_FILE", "key")
     said = "OPENAI_API_KEY_FILE=key: "

@@ -147,11 +147,28 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """Threads with exchanges that the transcript has yet to get, and since when the oldest that was seen waits.
+
+    Unless they are `whole` there are more than were looked at.
+    """
+
+    threads: frozenset[ThreadKey] = frozenset()
+    since: datetime | None = None
+    whole: bool = True
+
+    def may_have(self, key: ThreadKey) -> bool:
+        """Whether a thread has some, as far as that can be told."""
+        return not self.whole or key in self.threads
+
+
+@dataclass(frozen=True, slots=True)
 class TurnKept:
     """The journal of one turn. `overdue`: its call was to be over, and nobody has seen its end.
 
     `response_id` is that of a run in the background. `stored` is what its answers name, which nothing else may know:
-    the transcript may not have them yet, nor the engine the variables. They were given in `instances`.
+    the transcript may not have them yet, nor the engine the variables. They were given in `instances`, which is None
+    where a newer worker wrote one of them: then nobody here can tell.
     `newer`: a newer worker wrote some of it. Such a turn is left to it, whatever the other fields say.
     """
 
@@ -164,7 +181,11 @@ class TurnKept:
     response_id: str | None = None
     newer: bool = False
     stored: Stored = field(default_factory=Stored)
-    instances: frozenset[str] = frozenset()
+    instances: frozenset[str] | None = frozenset()
+
+    def is_on_its_way(self, instance: str) -> bool:
+        """Whether the transcript may have yet to get what an instance said here."""
+        return self.unrecorded and (self.newer or self.instances is None or instance in self.instances)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ class Case:
     not have go as well. `hold` is that of the thread which is being erased. Conversations and responses go by their
     addresses: `threads` are its conversations, `anchors` those of conversations and `responses` each response's
     conversation, as far as they are known. `shared` stay. `guesses` are conversations that variables name, `told`
-    responses that they name. `failed` is what could not be looked into.
+    responses that they name. `late` are threads that instances share on which the instance has said something that the
+    transcript had yet to get when the look began. `failed` is what could not be looked into.
     """
 
     ports: EndingPorts
@@ -40,6 +41,7 @@ class Case:
     responses: dict[str, str | None] = field(default_factory=dict)
     guesses: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
+    late: frozenset[ThreadKey] = frozenset()
     failed: list[Step] = field(default_factory=list)
 
     async def find_instances(self) -> None:

@@ -56,8 +56,8 @@ class Rewinding:
         step = await self._step(wish, within)
         own = await self.conversations.session(step.session_id, within=within)
         scope = wish.instance if own is None or own.process_instance_id is None else own.process_instance_id
-        late, _ = await self.index.waiting()
-        if any(key.scope in {scope, wish.instance} for key in late):
+        late = await self.index.waiting()
+        if not late.whole or any(key.scope in {scope, wish.instance} for key in late.threads):
             raise HistoryUnread("what was said last has yet to come to the transcript: order it again in a moment")
         why = Decision(f"rewound to before {wish.before}" + (f": {reason}" if reason else ""), by)
         done = [await self._ordered(each, step, why) async for each in self._threads(scope, wish.assistant, within)]

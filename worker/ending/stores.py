@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from worker.domain import meta
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Subject, session_id
-from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
+from worker.domain.endings import Kept, Status, Step, Store, Trace, Unrecorded, is_of, may_be_of
 from worker.domain.memory import EMBEDDED, Forgotten, MemorySubject
 from worker.domain.tasks import THREAD_VARIABLE, Variable
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey, address
@@ -16,13 +16,17 @@ from worker.ending.ports import sessions, why
 from worker.errors import BadRequest, ThreadGone, ThreadLocked
 from worker.modelling.result import read_thread_variable
 from worker.ports.decisions import DecisionEraser
-from worker.ports.ending import Counted, Counting
+from worker.ports.ending import Counted, Counting, ThreadIndex
 from worker.ports.memory import FactBook
 
 LONGEST_ID = 500
 SHARED = "other instances share this conversation"
 OF_PROCESS = "it is a process's conversation, which knows what was said there until its process ends"
 LATE = "what it said in a conversation that instances share has yet to come to the transcript"
+LATE_AND_OFF = (
+    f"{LATE}, and TRANSCRIPT_URL is off: set it for the workers, and it is erased when it has come there; "
+    "or leave it, as it goes seven days after its answer"
+)
 FOREIGN = "only a process variable names it, and the provider says that it belongs elsewhere"
 
 
@@ -198,21 +202,15 @@ class Keys(Place):
     async def find(self) -> None:
         """See `Place.find`."""
         case, index = self.case, self.case.ports.index
-        late, _ = await index.waiting() if case.subject.instance is not None else (frozenset[ThreadKey](), None)
+        late = set(case.late)
         for kept in await index.threads():
             if self._is_ours(kept):
                 case.take(kept, await index.turns(kept))
-            elif kept.key in late and await self._said_there(kept):
-                # The thread stays, and its turn: what was said there goes once the transcript has it.
-                case.failed.append(Step(Store.TRANSCRIPT, LOOK, why=LATE))
-
-    async def _said_there(self, kept: Kept) -> bool:
-        """Whether the instance spoke on a thread that instances share, and the transcript does not have it yet."""
-        case, key = self.case, kept.key
-        if not key.scope.startswith(SHARED_SCOPE) or not may_be_of(case.subject, key):
-            return False
-        turns = await case.ports.index.turns(kept)
-        return any(turn.unrecorded and case.subject.instance in turn.instances for turn in turns)
+                late.discard(kept.key)
+        if late:
+            # The thread stays, and its turn: what was said there goes once the transcript has it.
+            reason = LATE_AND_OFF if case.ports.transcript is None else LATE
+            case.failed.append(Step(Store.TRANSCRIPT, LOOK, why=reason))
 
     def _is_ours(self, kept: Kept) -> bool:
         """Whether a key is this subject's, or the transcript knows that it is."""
@@ -509,6 +507,7 @@ async def search(case: Case) -> list[Place]:
     """Look everywhere; returns the stores as `places` does. Raises StoreDown: without Redis nothing is begun."""
     if case.subject.instance is not None:
         case.instances.add(case.subject.instance)
+        case.late = await _late(case.ports.index, case.subject, case.subject.instance)
     elif case.subject.business_key is not None:
         await case.trying(Store.ENGINE, case.find_instances())
     found = places(case)
@@ -518,6 +517,22 @@ async def search(case: Case) -> list[Place]:
         else:
             await case.trying(place.store, place.find())
     return found
+
+
+async def _late(index: ThreadIndex, subject: Subject, instance: str) -> frozenset[ThreadKey]:
+    """Find threads that instances share, on which this one has said what the transcript has yet to get.
+
+    To be asked before the transcript: what comes there in between is then in both, not in neither. Raises StoreDown.
+    """
+    waiting, late = await index.waiting(), set[ThreadKey]()
+    if waiting == Unrecorded():
+        return frozenset()
+    for kept in await index.threads():
+        key = kept.key
+        is_meant = key.scope.startswith(SHARED_SCOPE) and may_be_of(subject, key) and waiting.may_have(key)
+        if is_meant and any(turn.is_on_its_way(instance) for turn in await index.turns(kept)):
+            late.add(key)
+    return frozenset(late)
 
 
 def _is_id(value: object) -> TypeGuard[str]:

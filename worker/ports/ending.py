@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.domain.conversations import Subject
-from worker.domain.endings import Kept, Receipt, Trace, TurnKept
+from worker.domain.endings import Kept, Receipt, Trace, TurnKept, Unrecorded
 from worker.domain.threads import Decision, Hold, Thread, ThreadKey
 
 
@@ -39,8 +39,8 @@ class ThreadIndex(Protocol):
         """Read the map. Raises NewerRecord."""
         ...
 
-    async def waiting(self) -> tuple[frozenset[ThreadKey], datetime | None]:
-        """Say which threads have exchanges that the transcript has yet to get, and since when the oldest seen waits."""
+    async def waiting(self) -> Unrecorded:
+        """Say which threads have exchanges that the transcript has yet to get."""
         ...
 
     async def turns(self, kept: Kept) -> list[TurnKept]:

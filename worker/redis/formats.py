@@ -7,10 +7,10 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from worker.domain import foreign
 from worker.domain.conversations import Stored
@@ -21,6 +21,7 @@ from worker.domain.threads import OPENAI, Answer, Cut, Decision, Outcome, Rememb
 from worker.errors import NewerRecord, StoreDown
 
 K = TypeVar("K", ToRemember, Recalled)
+T = TypeVar("T")
 
 SCHEMA = 1
 KNOWN = str(SCHEMA)
@@ -69,17 +70,15 @@ def load(text: str) -> Answer:
     try:
         thread = record.pop("thread", None)
         known = {name: value for name, value in record.items() if name in Answer.__slots__}
-        _text(record["text"])
-        return Answer(
-            **{**known, "outcome": _outcome(record["outcome"]), "cost": Money.read(record.get("cost"))},
-            thread=_thread(thread) if thread else None,
-        )
+        changed = {"outcome": _outcome(record["outcome"]), "cost": Money.read(record.get("cost"))}
+        return _made(Answer, {**known, **changed, "thread": _thread(thread) if thread else None})
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
 
 
 def _thread(parts: Mapping[str, Any]) -> Thread:
-    return Thread(parts["id"], parts["generation"], parts.get("anchor"), parts.get("provider") or OPENAI)
+    known = {name: parts.get(name) for name in Thread.__slots__}
+    return _made(Thread, known | {"provider": parts.get("provider") or OPENAI})
 
 
 def dump_former(thread: Thread, why: Decision | None = None) -> str:
@@ -144,6 +143,29 @@ def load_turn(text: str) -> Remembered:
         raise CorruptRecord(type(exc).__name__) from exc
 
 
+def _made(kind: type[T], fields: Mapping[str, Any]) -> T:
+    """Make what a record has the fields of. Raises TypeError for a value that is none of its field's."""
+    for name, wanted in _PLAIN[kind].items():
+        if name in fields and not isinstance(fields[name], wanted):
+            raise TypeError(name)
+    return kind(**fields)
+
+
+def _plain(kind: type) -> Mapping[str, tuple[type, ...]]:
+    """Tell the fields that are a text, or a number, each with what it may be; servers' numbers are of either kind."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        kinds = {int if each in {float, bool} else each for each in get_args(hint) or (hint,)}
+        if kinds <= {str, int, NoneType}:
+            found[name] = tuple(kinds | ({float} if int in kinds else set()))
+    return found
+
+
+_PLAIN: Mapping[type, Mapping[str, tuple[type, ...]]] = {
+    kind: _plain(kind) for kind in (Answer, Exchange, Recalled, Thread, ThreadKey, ToRemember, Utterance)
+}
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
@@ -152,7 +174,7 @@ def _text(value: Any) -> str:
 
 def _outcome(word: str) -> Outcome:
     try:
-        return Outcome(word)
+        return Outcome(_text(word))
     except ValueError:
         raise NewerRecord("an answer's outcome") from None
 
@@ -198,7 +220,7 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
             "remember": _parts_of(ToRemember, record.get("remember")),
             "recalled": _parts_of(Recalled, record.get("recalled")),
         }
-        return Exchange(**{**known, **changed}, asked_at=asked_at, answered_at=answered_at)
+        return _made(Exchange, {**known, **changed, "asked_at": asked_at, "answered_at": answered_at})
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
 
@@ -209,31 +231,39 @@ def _parts_of(kind: type[K], record: Mapping[str, Any] | None) -> K | None:
         return None
     lists = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
     known: Any = {name: value for name, value in lists.items() if name in kind.__dataclass_fields__}
-    return kind(**known)
+    return _made(kind, known)
 
 
 def _said(record: Mapping[str, Any]) -> tuple[Utterance, ...]:
     if "messages" in record:
-        return tuple(Utterance(each["text"], each["said_as"], each.get("user")) for each in record["messages"])
-    question = Utterance(record["question"], record.get("asked_as", "user"), record.get("user"))
-    return question, Utterance(record["answer"], record.get("answered_as", "assistant"))
+        return tuple(_utterance(each["text"], each["said_as"], each.get("user")) for each in record["messages"])
+    question = _utterance(record["question"], record.get("asked_as", "user"), record.get("user"))
+    return question, _utterance(record["answer"], record.get("answered_as", "assistant"))
+
+
+def _utterance(text: Any, said_as: Any, user: Any = None) -> Utterance:
+    return _made(Utterance, {"text": text, "said_as": said_as, "user": user})
 
 
 def key(parts: Mapping[str, Any]) -> ThreadKey:
-    """Read a thread's key. One with a part more names another thread than the same without it."""
+    """Read a thread's key. One with a part more names another thread than the same without it.
+
+    Raises NewerRecord; TypeError or AttributeError for what is none.
+    """
     if parts.keys() - set(ThreadKey.__slots__):
         raise NewerRecord("a thread's key")
-    return ThreadKey(**parts)
+    return _made(ThreadKey, parts)
 
 
-def named(turn: Mapping[str, str]) -> tuple[Stored, frozenset[str]]:
+def named(turn: Mapping[str, str]) -> tuple[Stored, frozenset[str] | None]:
     """Say what a turn's answer and exchanges name at providers, and in which instances those were said.
 
-    What nobody can read names nothing.
+    What nobody can read names nothing. The instances are None where a newer version wrote one of the exchanges.
     """
     threads, responses, instances = dict[str, str | None](), dict[str, str | None](), set[str]()
+    is_told = True
     for name, text in turn.items():
-        with suppress(CorruptRecord, NewerRecord):
+        try:
             if name == "answer":
                 answer = load(text)
                 thread, response_id = answer.thread, answer.response_id
@@ -249,7 +279,11 @@ def named(turn: Mapping[str, str]) -> tuple[Stored, frozenset[str]]:
             if response_id:
                 provider = thread.provider if thread else OPENAI
                 responses[address(provider, response_id)] = thread.address if thread else None
-    return Stored(threads, responses), frozenset(instances)
+        except CorruptRecord:
+            continue
+        except NewerRecord:
+            is_told = is_told and not name.startswith("exchange:")
+    return Stored(threads, responses), frozenset(instances) if is_told else None
 
 
 def is_newer(turn: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
 
-from worker.domain.endings import Kept, TurnKept
+from worker.domain.endings import Kept, TurnKept, Unrecorded
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import OPENAI, Decision, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
@@ -76,7 +76,7 @@ class RedisThreadIndex:
         read = {key: _kept(key, fields, ()).thread for key, fields in zip(keys, hashes, strict=True)}
         return {key: thread for key, thread in read.items() if thread is not None}
 
-    async def waiting(self) -> tuple[frozenset[ThreadKey], datetime | None]:
+    async def waiting(self) -> Unrecorded:
         """See `ports.ending.ThreadIndex.waiting`."""
         name = unrecorded(self._prefix, self._engine, TRANSCRIPT)
         turns = cast("list[str]", await self._runner.command(self._redis.zrange(name, 0, MOST_WAITING - 1)))
@@ -88,7 +88,10 @@ class RedisThreadIndex:
             if field.startswith("at:") and value.isdecimal()
         ]
         oldest = datetime.fromtimestamp(min(since) / 1_000_000, UTC) if since else None
-        return frozenset(each.key for each in read if each is not None), oldest
+        # As many as were asked for: there may be more.
+        return Unrecorded(
+            frozenset(each.key for each in read if each is not None), oldest, whole=len(turns) < MOST_WAITING
+        )
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `ports.ending.ThreadIndex.thread`."""

@@ -21,7 +21,11 @@ class BreakerOpen(Exception):
 
 
 class Breaker:
-    """One for all that one worker asks of one service."""
+    """One for all that one worker asks of one service.
+
+    Whoever enters says how it went: `answered`, `failed` or `left`, with `first` as `enter` has returned it. What comes
+    of the one who goes first decides, whatever those hear meanwhile who had asked before.
+    """
 
     def __init__(self) -> None:
         self._failed: deque[float] = deque(maxlen=FAILURES)
@@ -29,7 +33,7 @@ class Breaker:
         self._probing = False
 
     def enter(self) -> bool:
-        """Return if a request may go now, which then tells how it went: whether it goes first. Raises BreakerOpen."""
+        """Return if a request may go now: whether it goes first. Raises BreakerOpen."""
         if self._open_until is None:
             return False
         left = self._open_until - monotonic()
@@ -38,16 +42,16 @@ class Breaker:
         self._probing = True
         return True
 
-    def answered(self) -> bool:
+    def answered(self, *, first: bool) -> bool:
         """Note that it said something, be it a no. Returns whether it is asked again only from now on."""
         was_open = self._open_until is not None
-        if was_open and not self._probing:
+        if was_open and not first:
             return False  # to somebody who had asked before
         self._failed.clear()
         self._open_until, self._probing = None, False
         return was_open
 
-    def failed(self, pause: timedelta | None = None) -> bool:
+    def failed(self, pause: timedelta | None = None, *, first: bool) -> bool:
         """Note that no answer came, or none that says anything, and how long it is to be left alone if that is known.
 
         Returns whether it is asked no more from now on.
@@ -56,9 +60,10 @@ class Breaker:
         while self._failed and now - self._failed[0] > WITHIN_SECONDS:
             self._failed.popleft()
         self._failed.append(now)
+        self.left(first=first)
         if pause is not None:
             self._open(now + pause.total_seconds())
-        elif self._probing or len(self._failed) == FAILURES:
+        elif first or (not self._probing and len(self._failed) == FAILURES):
             self._open(now + OPEN_SECONDS)
         return self._open_until is not None and not was_open
 
@@ -68,4 +73,4 @@ class Breaker:
             self._probing = False
 
     def _open(self, until: float) -> None:
-        self._open_until, self._probing = max(until, self._open_until or until), False
+        self._open_until = max(until, self._open_until or until)

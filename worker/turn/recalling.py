@@ -91,25 +91,25 @@ class Recalling:
                 known = await self._subjects.known(subject)
                 facts = [] if known is None else _cut(await self._memory.recall(known, asked, most))[:most]
         except TimeoutError:
-            return self._missed("late", f"no answer within {DEADLINE_SECONDS} s")
+            return self._missed("late", f"no answer within {DEADLINE_SECONDS} s", first=first)
         except MemoryDown as exc:
-            return self._missed("down", str(exc))
+            return self._missed("down", str(exc), first=first)
         except MemoryRefused as exc:
-            return self._missed("refused", str(exc), REFUSED_PAUSE)
-        except asyncio.CancelledError:
-            self._breaker.left(first=first)
-            raise
+            return self._missed("refused", str(exc), REFUSED_PAUSE, first=first)
         except Exception as exc:  # noqa: BLE001 - whatever it is, no turn fails for it
             log.error(Event.MEMORY_CRASHED, trace=trace(exc))
-            return self._missed("down", "an unforeseen error")
+            return self._missed("down", "an unforeseen error", first=first)
+        except BaseException:  # broken off
+            self._breaker.left(first=first)
+            raise
         finally:
             metrics.RECALL_SECONDS.observe(monotonic() - began)
-        if self._breaker.answered():
+        if self._breaker.answered(first=first):
             log.info(Event.MEMORY_UP)
         return facts, None
 
-    def _missed(self, why: Why, reason: str, pause: timedelta | None = None) -> tuple[list[Fact], Why]:
-        if self._breaker.failed(pause):
+    def _missed(self, why: Why, reason: str, pause: timedelta | None = None, *, first: bool) -> tuple[list[Fact], Why]:
+        if self._breaker.failed(pause, first=first):
             log.warning(Event.MEMORY_DOWN, reason=reason)
         return [], why
 

@@ -10,7 +10,6 @@
 | any other 4xx                                                       | MemoryRefused                                |
 """
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -40,7 +39,7 @@ LONGEST_WAIT: Final = timedelta(hours=1)
 """However long Zep asks us to wait."""
 LONGEST_REASON: Final = 300
 MOST_CONNECTIONS: Final = 20
-_HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 _LIMITS: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 _ANSWERED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 _DENIED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -162,15 +161,15 @@ class Transport:
         try:
             reply = await self._once(method, self._address(path, query), body, key)
         except MemoryDown as exc:
-            self._breaker.failed(exc.retry_after)
+            self._breaker.failed(exc.retry_after, first=first)
             raise
         except MemoryRefused:
-            self._breaker.answered()
+            self._breaker.answered(first=first)
             raise
-        except asyncio.CancelledError:
+        except BaseException:  # broken off, or unforeseen: a first one that never ends would be the last one, too
             self._breaker.left(first=first)
             raise
-        self._breaker.answered()
+        self._breaker.answered(first=first)
         return reply
 
     def _address(self, path: tuple[str, ...], query: Mapping[str, str | int] | None) -> URL:
@@ -217,8 +216,9 @@ def _read(status: int, headers: Mapping[str, str], content: bytes | None) -> Rep
 def _said(content: bytes) -> Any:
     try:
         said = foreign.read_flat(content)
-        if _HALVES.search(content):  # of characters: in an id they cannot be sent back, in a text not be stored
-            said = foreign.read_flat(foreign.whole(json.dumps(said, ensure_ascii=False)))
+        text = json.dumps(said, ensure_ascii=False)
+        if _HALVES.search(text):  # of characters: in an id they cannot be sent back, in a text not be stored
+            said = foreign.read_flat(foreign.whole(text))
     except (ValueError, RecursionError):
         return None
     return said
@@ -247,6 +247,6 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
         return min(timedelta(seconds=min(int(value[:9]), 10**6)), LONGEST_WAIT)
     try:
         left = parsedate_to_datetime(value) - datetime.now(UTC)
-    except (ValueError, TypeError):  # no date, or one without a zone
+    except (ValueError, TypeError, OverflowError):  # no date, one without a zone, or one of no time that there is
         return None
     return min(max(left, timedelta(0)), LONGEST_WAIT)

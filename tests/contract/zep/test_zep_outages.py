@@ -10,7 +10,7 @@ import structlog
 from tests.contract.zep.rig import ANN, BEN, Rig, memo
 from tests.zep.stand_in import KEY, Fault
 from worker.errors import MemoryDown, MemoryRefused
-from worker.zep.transport import LARGEST_ANSWER, LONGEST_WAIT, retry_after
+from worker.zep.transport import LARGEST_ANSWER, LONGEST_WAIT, _read, retry_after
 
 
 async def test_after_three_failures_nothing_is_asked_for_a_while_by_anybody(rig: Rig) -> None:
@@ -42,12 +42,44 @@ async def test_what_zep_asks_us_to_wait_is_waited(rig: Rig, status: int, monkeyp
     assert len(rig.zep.messages) == 2
 
 
+NO_TIMES = ("Mon, 01 Jan 2024 00:00:00 +99999999999999", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+"""Dates that are written as such, and that no clock comes to."""
+
+
+async def test_an_error_that_nobody_foresaw_leaves_the_first_place_to_the_next(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.zep.faults.append(Fault(".", 503, {"message": "slow down"}, {"Retry-After": "90"}))
+    with pytest.raises(MemoryDown):
+        await rig.memory.remember(memo())
+    monkeypatch.setattr("worker.runtime.breaker.monotonic", lambda: asyncio.get_running_loop().time() + 91)
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.zep.transport._read", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await rig.memory.remember(memo())
+    await rig.memory.remember(memo())
+
+    assert len(rig.zep.messages) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"uuid": "\xed\xa0\x80"}',
+        b'{"uuid": "\\ud800"}',
+        '{"uuid": "\ud800"}'.encode("utf-16", "surrogatepass"),
+    ],
+)
+def test_half_a_character_is_replaced_however_it_is_written(content: bytes) -> None:
+    assert _read(200, {}, content).said == {"uuid": "\ufffd"}
+
+
 def test_a_wait_may_be_a_number_or_a_date_and_is_an_hour_at_most() -> None:
     in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    read = [retry_after({"Retry-After": each}) for each in ("7", "99999999999999", "soon", "-5", "²", "")]
+    read = [retry_after({"Retry-After": each}) for each in ("7", "99999999999999", "soon", "-5", "²", "", *NO_TIMES)]
     dated = retry_after({"Retry-After": in_a_minute})
 
-    assert read == [timedelta(seconds=7), LONGEST_WAIT, None, None, None, None]
+    assert read == [timedelta(seconds=7), LONGEST_WAIT, None, None, None, None, None, None]
     assert dated is not None
     assert timedelta(seconds=50) < dated <= timedelta(seconds=60)
     assert retry_after({"Retry-After": "Mon, 01 Jan 2001 00:00:00 GMT"}) == timedelta(0)

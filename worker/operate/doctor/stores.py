@@ -114,7 +114,8 @@ class _Look:
 
     async def exchanges(self) -> list[Finding]:
         """See how long exchanges have been waiting."""
-        return compared.unrecorded(*await self._adapters.index.waiting(), datetime.now(UTC))
+        waiting = await self._adapters.index.waiting()
+        return compared.unrecorded(waiting.threads, waiting.since, datetime.now(UTC))
 
     async def recorded(self) -> list[Finding]:
         """Compare the map with the transcript, both ways."""
@@ -124,10 +125,13 @@ class _Look:
         kept, whole = await self._adapters.index.some(MOST, SCAN_FOR)
         said_on = {each.key: each.thread for each in kept if each.thread and each.published}
         sessions = dict(await _sessions(reader, [*said_on]))
-        waiting, _ = await self._adapters.index.waiting()  # read after: what came meanwhile is among them, or recorded
-        sessions |= await _sessions(reader, [key for key in said_on if key not in sessions and key not in waiting])
-        found = compared.recorded(said_on, sessions, waiting, Sample(len(said_on), whole))
+        waiting = await self._adapters.index.waiting()  # read after: what came meanwhile is among them, or recorded
         lost = await self._lost(reader)
+        if not waiting.whole:  # nobody can tell what is missing
+            return lost
+        late = waiting.threads
+        sessions |= await _sessions(reader, [key for key in said_on if key not in sessions and key not in late])
+        found = compared.recorded(said_on, sessions, late, Sample(len(said_on), whole))
         return [each for each in found if each.advice] + lost or found
 
     async def _lost(self, reader: TranscriptReader) -> list[Finding]:

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -102,6 +103,7 @@ class Gate:
         self._sight = sight
         self._origins = origins
         self._counting = Counting(rate or Rate(), rates)
+        self._turns = WeakValueDictionary[str, asyncio.Lock]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or one socket."""
@@ -158,13 +160,17 @@ class Gate:
 
     def _paced(self, receive: Receive, grant: Grant | None, client: str) -> Receive:
         """Let a socket's client say no more than it could ask: what is too much waits, and the client with it."""
+        # Of all sockets of one client, one waits here, and the others for it: so however many there are, among them
+        # those whose client has hung up meanwhile, requests of the same person come to their turn as well.
+        turn = self._turns.setdefault(grant.who if grant else client, asyncio.Lock())
 
         async def paced() -> Message:
             message = await receive()
             if message["type"] == "websocket.receive":
-                # Until it is taken: of many sockets that wait for the same one, one gets it.
-                while wait := await self._counting.take(grant, client):  # noqa: ASYNC110 - nobody tells when it is free
-                    await asyncio.sleep(wait.total_seconds())
+                async with turn:
+                    # Until it is taken: a request, or a socket at another worker, may have had it first.
+                    while wait := await self._counting.take(grant, client):  # noqa: ASYNC110 - nobody tells when it is free
+                        await asyncio.sleep(wait.total_seconds())
             return message
 
         return paced

@@ -70,6 +70,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
   const [wrong, warn] = useState("");
   const [rewound, rewind] = useState(null);
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
+  const of = page.parameters.get("of");
   // Who saw it run reads along until the end of what is said.
   const wanted = began.runs ? { instance: own } : null;
   const told = useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED, wanted);
@@ -85,7 +86,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
   const select = async (activity) => {
     try {
       const next = await choice(path, now, activity, { signal: page.signal });
-      page.move(activity === null ? root : `${root}/activities/${id(activity)}`);
+      page.move(`${root}${activity === null ? "" : `/activities/${id(activity)}`}${query({ of })}`);
       warn("");
       choose(next);
       requestAnimationFrame(() => document.getElementById("said")?.focus());
@@ -99,14 +100,13 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
     <nav aria-label="Activities" class="places"><h2>Activities</h2><${Places} places=${places} selected=${chosen.activity} root=${root} select=${select} /></nav>
     <${Said} view=${view} />
   </div>`;
-  const of = page.parameters.get("of");
   // In Cockpit's tab only what Cockpit does not show beside it.
   if (page.embedded) {
     return html`
       ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} steps=${steps} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
       <${Steps} steps=${steps} places=${places} />
       ${columns}
-      <${AskBack} page=${page} sessions=${said.sessions} runs=${now.runs} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
+      <${AskBack} page=${page} root=${root} sessions=${said.sessions} runs=${now.runs} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
   }
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
@@ -129,11 +129,13 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
 }
 
 // In Cockpit's tab people ask back where they read: of several assistants the one that they choose.
-function AskBack({ page, sessions, runs, answered }) {
+// Answers stand in the whole conversation: one beside the process is at no activity.
+function AskBack({ page, root, sessions, runs, answered }) {
   const trunks = sessions.filter((each) => !each.scope.startsWith(BRANCH));
   const [chosen, choose] = useState(null);
   const [first, begin] = useState(null);
-  const session = chosen ?? trunks[0]?.id;
+  // What is shown stays: the newest conversation is another one when an assistant first answers, while somebody writes.
+  const session = chosen ?? first?.session ?? trunks[0]?.id;
   useEffect(() => {
     let isLeft = false;
     if (session) Promise.resolve(asksOf(page, session)).then((asks) => isLeft || begin({ session, asks }), () => {});
@@ -143,7 +145,7 @@ function AskBack({ page, sessions, runs, answered }) {
   return html`
     ${trunks.length > 1 && first.asks && html`<div class="begin"><label for="asked">Assistant to ask</label>
       <select id="asked" value=${session} onchange=${(event) => choose(event.target.value)}>${trunks.map((each) => html`<option key=${each.id} value=${each.id}>${each.assistant}</option>`)}</select></div>`}
-    <${Asks} key=${session} page=${page} session=${session} runs=${runs} free=${false} first=${first.asks} answered=${answered} near=${location.pathname + location.search} />`;
+    <${Asks} key=${session} page=${page} session=${session} runs=${runs} free=${false} first=${first.asks} answered=${answered} near=${root + location.search} />`;
 }
 
 const Standing = ({ now, steps }) => html`<${State} runs=${now.runs} failed=${steps.some((each) => each.state === "failed")} />`;

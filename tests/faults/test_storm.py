@@ -20,13 +20,13 @@ async def test_a_short_storm_breaks_no_promise(world: World) -> None:
 @together(first=True)
 async def test_a_storm_finds_a_worker_that_does_not_look_before_it_asks_again(world: World) -> None:
     world.broken = "blind"
-    storm = Storm(world, seed=0, seconds=6, workers=2)
+    storm = Storm(world, seed=0, seconds=15, workers=2)
     storm.gusts = []
     world.provider.spoil("^POST /responses", times=20, cut="after")  # nobody hears of those that are poisoned
 
     with pytest.raises(AssertionError, match="paid_once") as caught:
         await storm.blow()
-    assert "--seed 0 --seconds 6 --workers 2" in "".join(caught.value.__notes__)
+    assert "--seed 0 --seconds 15 --workers 2" in "".join(caught.value.__notes__)
 
 
 def test_a_schedule_is_repeated_by_its_seed() -> None:

@@ -365,16 +365,18 @@ async def test_an_accepted_decision_stays_accepted(api: Api, book: SqlDecisions)
     assert last is not None
     shown_sha256 = last.record["content_sha256"]
     closed = record.close(last.record, [record.Act(True, "yes", shown_sha256)])
-    act = {"accepted": True, "shown_sha256": shown_sha256, "doubt": ""}
+    act = {"accepted": True, "shown_sha256": shown_sha256, "doubt": "", "instance": KEY.instance}
     signature = chain.row("signature", last.rows[-1], last.record, datetime.now(UTC), act)
-    row = chain.row("change", signature, closed, datetime.now(UTC), record.facts(closed))
+    place = {"instance": KEY.instance, "variable": "decision_sha256"}
+    row = chain.row("change", signature, closed, datetime.now(UTC), record.facts(closed) | place)
     assert await book.keep(KEY, last.record, signature, definition_key="decision", business_key=None)
     assert await book.keep(KEY, closed, row, definition_key="decision", business_key=None)
     made = await try_out(api)
     shown = (await api.get(f"/api/decisions/{KEY.id}")).json
 
     assert (made.status, shown["standing"], shown["record"]["decision"]["answer"]) == (201, "accepted", "yes")
-    assert (await api.get(f"/api/decisions/{KEY.id}/verify")).json["holds"]
+    verified = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+    assert verified["holds"], verified
 
 
 @pytest.fixture

@@ -166,7 +166,8 @@ METRICS = sorted(name for name, each in vars(metrics).items() if isinstance(each
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_is_fed_somewhere(name: str) -> None:
-    fed = rf"\b{name}\.(?:labels|inc|dec|set|observe)\(|\bmetrics\.of\(metrics\.{name},|\bPlaces\([^()]*\b{name}\b"
+    handed_on = rf"\bmetrics\.of\(metrics\.{name},|\b(?:Places|Polling)\([^()]*\b{name}\b"
+    fed = rf"\b{name}\.(?:labels|inc|dec|set|observe)\(|{handed_on}"
     assert any(re.search(fed, text) for _, text in sources())
 
 

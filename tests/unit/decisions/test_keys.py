@@ -126,9 +126,10 @@ def test_another_public_key_under_the_same_id_is_seen(record: Record, first: Sig
 def test_a_signature_that_is_none_is_a_problem(record: Record, first: SigningKey, part: str, text: Any) -> None:
     [row] = rows(record, first)
     row["signed"][part] = text
-    assert checked(record, [row], first).problems[0].startswith("row 1 bears a wrong signature: ")
+    flaw = "bears a wrong signature: " if isinstance(text, str) else f"is not in its form: at $.signed.{part}"
+    assert checked(record, [row], first).problems[0].startswith(f"row 1 {flaw}")
     row["signed"] = text
-    assert checked(record, [row], first).problems == ["row 1 bears a wrong signature: its signature cannot be read"]
+    assert checked(record, [row], first).problems[0].startswith("row 1 is not in its form: at $.signed")
 
 
 def test_without_cryptography_that_is_said_and_nothing_was_checked(

@@ -208,4 +208,9 @@ async def test_no_call_of_a_turn_is_left_out(world: World, monkeypatch: pytest.M
     pings = {f"{port}.ping" for port in ("engine", "threads", "account", "provider")}
     around = pings | {"formats.check", "stops.read", "outages.look", "outages.over", "fleet.show", "engine.fetch"}
 
-    assert {call: times for call, times in made.items() if call not in around} == Counter(FIRST_TURN + SECOND_TURN)
+    expected = Counter(FIRST_TURN + SECOND_TURN)
+    if made["engine.deployed"]:  # the first poll was on trial, as the providers were not heard of yet: models are read
+        around |= {"engine.deployed", "engine.definition"}
+        del expected["engine.definition"]
+
+    assert {call: times for call, times in made.items() if call not in around} == expected

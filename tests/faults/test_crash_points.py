@@ -202,15 +202,17 @@ async def test_no_call_of_a_turn_is_left_out(world: World, monkeypatch: pytest.M
     monkeypatch.setattr(failpoints, "armed", lambda ports: failpoints.watched(ports, calls.append))
     model = await world.rig.deploy(world.rig.step("one"), world.rig.step("two"))
     await world.rig.start_worker()
+
+    def is_settled() -> bool:  # until a provider is heard of, all models are read for tasks that ask none
+        heard = calls[calls.index("after:account.ping") :] if "after:account.ping" in calls else []
+        return heard.count("before:engine.fetch") > 1
+
+    await wait_until(is_settled, what="polls for all tasks")
+    calls.clear()
     await world.rig.run(model)
     await wait_until(lambda: calls.count("after:threads.close") == 2, what="the end of the second turn")
     made = Counter(call.removeprefix("after:") for call in calls if call.startswith("after:"))
     pings = {f"{port}.ping" for port in ("engine", "threads", "account", "provider")}
     around = pings | {"formats.check", "stops.read", "outages.look", "outages.over", "fleet.show", "engine.fetch"}
 
-    expected = Counter(FIRST_TURN + SECOND_TURN)
-    if made["engine.deployed"]:  # the first poll was on trial, as the providers were not heard of yet: models are read
-        around |= {"engine.deployed", "engine.definition"}
-        del expected["engine.definition"]
-
-    assert {call: times for call, times in made.items() if call not in around} == expected
+    assert {call: times for call, times in made.items() if call not in around} == Counter(FIRST_TURN + SECOND_TURN)

@@ -75,6 +75,13 @@ def verify(
     """
     if flaw := misfit(given, rows):
         return Verified([flaw], [], [], 0)
+    return compared(given, rows, anchors, keys)
+
+
+def compared(
+    given: Mapping[str, Any], rows: Sequence[Row], anchors: Sequence[Anchor] = (), keys: PublicKeys | None = None
+) -> Verified:
+    """Do as `verify` with what has no `misfit`."""
     try:
         checked = _Checked(given, rows)
         checked.check(anchors, keys or {})

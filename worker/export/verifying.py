@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.decisions import chain
 from worker.decisions.keys import PublicKeys
-from worker.decisions.verifying import Anchor, Verified, misfit, verify
+from worker.decisions.verifying import Anchor, Verified, compared, misfit
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
 from worker.domain.evidence import Value
 from worker.errors import WorkerError
@@ -20,9 +20,9 @@ UNASKED = "the engine could not be asked for the hashes that it has"
 
 
 async def verified(one: Decision, sources: DecisionSources, *, keys: PublicKeys | None = None) -> Verified:
-    """Verify a record. An engine that cannot be asked is a note, and no anchor. `keys` as for `verify`.
+    """Verify a record. An engine that cannot be asked is a note, and no anchor.
 
-    What is not in its form is compared with nothing.
+    What is not in its form is compared with nothing. `keys` as for `decisions.verifying.verify`.
     """
     if flaw := await for_reader(misfit, one.record, one.rows):
         return Verified([flaw], [], [], 0)
@@ -42,7 +42,7 @@ async def verified(one: Decision, sources: DecisionSources, *, keys: PublicKeys 
     wrong, others = outcomes.unplaced(one.rows)
     problems += wrong
     notes += others
-    said = await for_reader(verify, one.record, one.rows, anchors, keys)
+    said = await for_reader(compared, one.record, one.rows, anchors, keys)
     odd = [ODD_ID] * (one.record.get("id") != one.id)
     odd += [ODD_HOLD] * (one.is_last and chain.is_held(one.rows) != (one.held is not None))
     return replace(said, problems=[*said.problems, *problems, *odd], notes=[*said.notes, *notes])

@@ -411,19 +411,21 @@ def _paired(values: Sequence[Value], part: Part) -> list[tuple[Value, Mapping[st
     """
     results = [each for each in values if not each.name.endswith(META_SUFFIX)]
     metas = [each for each in values if each.name.endswith(META_SUFFIX) and _meta(each.value)]
-    found = list[tuple[Value, Value]]()
-    for by_scope in (True, False):
-        theirs = _by_place([each for each in metas if each not in [meta for _, meta in found]], by_scope=by_scope)
-        left = [each for each in results if each not in [result for result, _ in found]]
-        for place, mine in _by_place(left, by_scope=by_scope).items():
-            if len(mine) == len(theirs[place]) == 1:
-                found.append((mine[0], theirs[place][0]))
-    known = [(each.name, each.value) for each, _ in found]
     names = {each.name.removesuffix(META_SUFFIX) for each in metas}
+    meta_of = dict[int, Value]()  # by the result as an object: a loop may have thousands
+    for by_scope in (True, False):
+        theirs = _by_place(metas, by_scope=by_scope)
+        mine = _by_place([each for each in results if id(each) not in meta_of], by_scope=by_scope)
+        pairs = [(mine[place], theirs[place]) for place in mine if len(mine[place]) == len(theirs[place]) == 1]
+        meta_of |= {id(result): meta for [result], [meta] in pairs}
+        taken = {id(meta) for _, [meta] in pairs}
+        metas = [each for each in metas if id(each) not in taken]
+    found = [(each, meta_of[id(each)]) for each in results if id(each) in meta_of]
+    known = [(each.name, each.value) for each, _ in found]
     for each in results:
         if each.name in names and not _is_empty(each) and (each.name, each.value) not in known:
             raise BadRecord(_unclear(each, part))
-    return [(each, _meta(meta.value)) for each, meta in sorted(found, key=lambda pair: values.index(pair[0]))]
+    return [(each, _meta(meta.value)) for each, meta in found]
 
 
 def _by_place(values: Sequence[Value], *, by_scope: bool) -> dict[tuple[str, str], list[Value]]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.domain.processes import Incident, Moved, Process, Step, StepState, definition
+from worker.engine import wire
 from worker.engine.lists import Lists
 from worker.errors import EngineDenied
 from worker.runtime.portions import portions
@@ -111,7 +112,7 @@ def _state(row: Mapping[str, Any]) -> StepState:
     if row.get("errorMessage"):
         return "again"
     # By our clock against the engine's: good enough for people, and nothing is decided by it.
-    locked_until = _time(row.get("lockExpirationTime"))
+    locked_until = wire.time_or_none(row.get("lockExpirationTime"))
     return "asking" if locked_until is not None and locked_until > datetime.now(UTC) else "waiting"
 
 
@@ -125,7 +126,7 @@ async def moved(lists: Lists, instance_id: str) -> Moved | None:
         batch = await _batch(lists, instance_id)
     except EngineDenied:
         return None
-    own = _time(rows[0].get("timestamp")) if rows else None
+    own = wire.time_or_none(rows[0].get("timestamp")) if rows else None
     if batch is not None and (own is None or own < batch):
         return Moved(batch, by_batch=True)
     return None if own is None else Moved(own)
@@ -137,7 +138,7 @@ async def _batch(lists: Lists, instance_id: str) -> datetime | None:
     if process is None or process.started_at is None:
         return None
     async for row in _modified(lists, {"processDefinitionId": process.definition_id}, most=MOST):
-        at = _time(row.get("timestamp"))
+        at = wire.time_or_none(row.get("timestamp"))
         if at is None or at < process.started_at:
             break
         if not row.get("processInstanceId"):
@@ -168,7 +169,7 @@ def _process(row: Mapping[str, Any]) -> Process:
         definition_version=version if isinstance(version, int) else None,
         business_key=_text(row, "businessKey") or None,
         tenant=_text(row, "tenantId") or None,
-        started_at=_time(row.get("startTime")),
+        started_at=wire.time_or_none(row.get("startTime")),
         is_active=row.get("endTime") is None,
     )
 
@@ -176,10 +177,3 @@ def _process(row: Mapping[str, Any]) -> Process:
 def _text(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC) if text else None
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -191,8 +191,8 @@ def _at(row: Mapping[str, Any], task: Mapping[str, Any] | None, incident: Mappin
         message=message,
         worker=worker,
         definition_id=str(row.get("processDefinitionId") or ""),
-        began=_time(row.get("startTime")),
-        ended=_time(row.get("endTime")),
+        began=wire.time_or_none(row.get("startTime")),
+        ended=wire.time_or_none(row.get("endTime")),
     )
 
 
@@ -205,7 +205,7 @@ def _stand(row: Mapping[str, Any]) -> Stand:
 def _of_task(task: Mapping[str, Any]) -> Stand:
     if task.get("suspended") is True:
         return "suspended"
-    until = _time(task.get("lockExpirationTime"))
+    until = wire.time_or_none(task.get("lockExpirationTime"))
     # By our clock against the engine's: nothing is decided by it.
     if task.get("workerId") and until is not None and until > datetime.now(UTC):
         return "running"
@@ -218,10 +218,3 @@ def _message(incident: Mapping[str, Any]) -> str:
 
 def _called(row: Mapping[str, Any]) -> str:
     return str(row.get("activityName") or row.get("activityId"))
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC) if text else None
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -163,6 +163,14 @@ def _text(value: object) -> str:
     return value
 
 
+def time_or_none(text: Any) -> datetime | None:
+    """Read a time in UTC; None where there is none, or none that anybody can read."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _time(text: str | None) -> datetime:
     """Read the engine's time; tasks made before engines knew a createTime have none, and are the oldest."""
     # Engines write the zone as +0000, without the colon that Python wants before 3.11.

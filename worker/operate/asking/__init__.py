@@ -22,7 +22,7 @@ from worker.errors import Permanent
 from worker.operate.asking import alone
 from worker.operate.commands import tables
 from worker.operate.instances import variables
-from worker.operate.lint.reading import File, Process, deployed_from, read
+from worker.operate.lint.reading import File, Process, all_read, deployed_from
 from worker.ports.providers import ThreadProvider
 from worker.settings import Settings
 from worker.specs import assistants
@@ -99,9 +99,7 @@ def _providers(chosen: Settings, *, is_needed: bool) -> Mapping[str, ProviderSpe
 def _step(options: Namespace, given: Mapping[str, Variable]) -> Step:
     """Find the task in its file. Raises Permanent where there is none of this id that asks an assistant."""
     path, id_ = options.file, options.task
-    models, unread = read([path], deployed_from(options.folder))
-    if unread:
-        raise Permanent("\n".join(f"{each.file}:{each.line}: not read: {each.said}" for each in unread))
+    models = all_read([path], deployed_from(options.folder))
     for file in models:
         for process in file.processes:
             activity = process.definition.activities.get(id_)

@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from worker.domain.deployments import Bundle, Deployed, Problem
 from worker.engine import NotDeployed, RestEngine
-from worker.errors import Permanent
 from worker.operate.at_engine import FAILED, at_engine
 from worker.operate.commands import tables
 from worker.operate.deploying.files import Chosen, choose
 from worker.operate.lint import known_specs, report
 from worker.operate.lint.checks import check
-from worker.operate.lint.reading import SUFFIX, File, below, deployed_from, read
+from worker.operate.lint.reading import SUFFIX, File, all_read, below, deployed_from
 from worker.operate.models.rules import Level
 
 MOST_LEFT_OUT: Final = 20
@@ -25,9 +24,7 @@ def deploy(options: Namespace) -> int:
     """Look at the models, and deploy them. Returns the exit code; raises Permanent where files cannot be read."""
     folder: Path = options.folder
     place = deployed_from(folder)
-    models, unread = read(sorted(below(folder, f"*{SUFFIX}")), place)
-    if unread:
-        raise Permanent("\n".join(f"{each.file}:{each.line}: not read: {each.said}" for each in unread))
+    models = all_read(sorted(below(folder, f"*{SUFFIX}")), place)
     chosen = choose(folder, models)
     errors = _checked(models, options.assistants)
     if errors and not options.force:

@@ -26,6 +26,9 @@ class Unread:
     line: int
     said: str
 
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: not read: {self.said}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Process:
@@ -128,6 +131,14 @@ def read(paths: Iterable[Path], together: Folder | None = None) -> tuple[list[Fi
             except BadDefinition as exc:
                 unread.append(_unread(each, exc))
     return list(files.values()), unread
+
+
+def all_read(paths: Iterable[Path], together: Folder | None) -> list[File]:
+    """Read as `read` does. Raises Permanent, a line for each model that cannot be read."""
+    models, unread = read(paths, together)
+    if unread:
+        raise Permanent("\n".join(map(str, unread)))
+    return models
 
 
 def deployed_from(folder: Path | None) -> Folder | None:

@@ -27,7 +27,7 @@ class Report:
 def as_text(said: Report) -> None:
     """Print each finding with its place in front, as compilers do, and the sum below."""
     for file in said.unread:
-        tables.say(f"{file.file}:{file.line}: not read: {file.said}")
+        tables.say(str(file))
     for each in said.findings:
         tables.say("\n".join(lines(each)))
     tables.say(f"{said.remark}\n{_sum(said)}")

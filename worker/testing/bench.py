@@ -1,7 +1,6 @@
 """What a test works with: it deploys, scripts answers, starts instances, and looks at what was asked and came of it."""
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from worker.demo.application import names_of
+from worker.demo.model.answers import without_ref
 from worker.demo.rest import Failed
 from worker.errors import UnknownAssistant
 from worker.specs import assistants
@@ -23,7 +23,6 @@ WAIT_SECONDS: Final = 60.0
 CHECK_SECONDS: Final = 0.05
 REMOVE_SECONDS: Final = 10.0
 """For how long a removal is repeated that collides with what the worker does."""
-_REF: Final = re.compile(r"\s*\(ref [0-9a-f]{12}\)\s*$")
 _OVER: Final = frozenset({"COMPLETED", "EXTERNALLY_TERMINATED", "INTERNALLY_TERMINATED"})
 
 
@@ -274,7 +273,7 @@ def _text(question: Any) -> str:
     if isinstance(question, list):
         content = question[-1]["content"]
         question = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-    return _REF.sub("", str(question))
+    return without_ref(str(question))
 
 
 __all__ = ["Bench", "Failed", "Instance", "Outcome", "Question"]

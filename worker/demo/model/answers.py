@@ -49,13 +49,18 @@ class Question:
 
 def answer(question: str, earlier: Sequence[Message]) -> str:
     """The answer to a question behind these messages. Never repeats the ref of a question."""
-    text = _REF.sub("", question)
+    text = without_ref(question)
     asked = parsed(text)
     said = [message.text for message in earlier if message.role == "assistant"]
     for word, step in _STEPS.items():
         if re.search(word, asked.title, re.IGNORECASE) and (step is not decision.frame or "drone" in text):
             return step(asked.inputs, said)
-    return _general(asked, [_REF.sub("", message.text) for message in earlier if message.role == "user"])
+    return _general(asked, [without_ref(message.text) for message in earlier if message.role == "user"])
+
+
+def without_ref(question: str) -> str:
+    """Return a question without the line by which its worker finds it again."""
+    return _REF.sub("", question)
 
 
 def formed(text: str, question: str, wanted: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from worker.domain import deployed
+from worker.errors import BadDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,13 @@ class Definition:
     def __post_init__(self) -> None:
         names = Counter(as_name(each.id) for each in self.activities.values() if each.is_ours)
         object.__setattr__(self, "names", names)  # frozen, and made of the others
+
+    def of(self, task: Task) -> Activity:
+        """Return the activity that a task is of. Raises BadDefinition."""
+        found = self.activities.get(task.activity_id)
+        if found is None:
+            raise BadDefinition(f"definition {self.id} has no external task {task.activity_id}")
+        return found
 
 
 def as_name(id_: str) -> str:

@@ -97,9 +97,7 @@ class Assigning:
 
     async def of(self, task: Task, definition: Definition, facts: TurnFacts, seat: Seat) -> Assignment:
         """Find out what the task wants, from its model, its properties and its assistant's spec."""
-        activity = definition.activities.get(task.activity_id)
-        if activity is None:
-            raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
+        activity = definition.of(task)
         facts.activity = activity.label
         if task.is_bare:
             raise _too_much()

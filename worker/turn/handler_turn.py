@@ -53,9 +53,7 @@ class HandlerTurn:
     async def _handled(self, task: Task, facts: TurnFacts) -> verdict.Verdict:
         self._stopped.check(Work(task.topic, task.tenant_id, "", ""))
         definition = await self._engine.definition(task.process_definition_id)
-        activity = definition.activities.get(task.activity_id)
-        if activity is None:
-            raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
+        activity = definition.of(task)
         facts.activity = activity.label
         if activity.is_ours:
             raise BadDefinition(

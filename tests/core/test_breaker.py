@@ -20,6 +20,15 @@ def fail(breaker: Breaker, times: int = 3) -> None:
         breaker.failed(first=breaker.enter())
 
 
+async def to_be_probed() -> tuple[Breaker, bool]:
+    """One whose next request goes first, and what somebody was told who asked before it opened."""
+    breaker = Breaker()
+    early = breaker.enter()
+    fail(breaker)
+    await asyncio.sleep(OPEN_SECONDS)
+    return breaker, early
+
+
 async def test_three_failures_within_a_minute_stop_the_asking_for_half_a_minute() -> None:
     breaker = Breaker()
     fail(breaker, 2)
@@ -48,9 +57,7 @@ async def test_an_answer_between_them_makes_the_count_begin_anew() -> None:
 
 
 async def test_then_one_request_goes_first_and_all_others_wait_for_what_comes_of_it() -> None:
-    breaker = Breaker()
-    fail(breaker)
-    await asyncio.sleep(OPEN_SECONDS)
+    breaker, _ = await to_be_probed()
 
     assert breaker.enter() is True
     assert refused(breaker) == timedelta(seconds=1)
@@ -59,28 +66,21 @@ async def test_then_one_request_goes_first_and_all_others_wait_for_what_comes_of
 
 
 async def test_a_first_request_that_fails_stops_the_asking_again_at_once() -> None:
-    breaker = Breaker()
-    fail(breaker)
-    await asyncio.sleep(OPEN_SECONDS)
+    breaker, _ = await to_be_probed()
     fail(breaker, 1)
 
     assert refused(breaker) == timedelta(seconds=OPEN_SECONDS)
 
 
 async def test_a_first_request_that_nobody_waits_for_any_more_leaves_its_place_to_the_next() -> None:
-    breaker = Breaker()
-    fail(breaker)
-    await asyncio.sleep(OPEN_SECONDS)
+    breaker, _ = await to_be_probed()
     breaker.left(first=breaker.enter())
 
     assert breaker.enter() is True
 
 
 async def test_somebody_who_did_not_go_first_leaves_no_place() -> None:
-    breaker = Breaker()
-    early = breaker.enter()
-    fail(breaker)
-    await asyncio.sleep(OPEN_SECONDS)
+    breaker, early = await to_be_probed()
     breaker.enter()
     breaker.left(first=early)
 
@@ -98,10 +98,7 @@ async def test_an_answer_to_somebody_who_had_asked_before_ends_no_wait() -> None
 
 
 async def test_a_failure_of_somebody_who_had_asked_before_does_not_take_the_place_of_who_goes_first() -> None:
-    breaker = Breaker()
-    early = breaker.enter()
-    fail(breaker)
-    await asyncio.sleep(OPEN_SECONDS)
+    breaker, early = await to_be_probed()
     first = breaker.enter()
     assert breaker.failed(first=early) is False
     assert refused(breaker) == timedelta(seconds=1), "who goes first is still on its way"
@@ -111,10 +108,7 @@ async def test_a_failure_of_somebody_who_had_asked_before_does_not_take_the_plac
 
 
 async def test_an_answer_to_somebody_who_had_asked_before_does_not_speak_for_who_goes_first() -> None:
-    breaker = Breaker()
-    early = breaker.enter()
-    fail(breaker)
-    await asyncio.sleep(OPEN_SECONDS)
+    breaker, early = await to_be_probed()
     first = breaker.enter()
     assert breaker.answered(first=early) is False
     breaker.failed(first=first)

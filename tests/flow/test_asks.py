@@ -16,7 +16,7 @@ from tests.flow.command import Forked, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
-from tests.models import bpmn, call, line, process
+from tests.models import Model, bpmn, call, line, process
 from tests.waiting import wait_until
 from worker.demo.processes import HOST, free_port, running
 from worker.domain.asks import Ask
@@ -95,6 +95,14 @@ def on(rig: Rig) -> dict[str, list[str]]:
 TRAVELLER = '---\nname: traveller\nversion: "3"\nmodel: gpt-5-mini\nmax_output_tokens: 90\n---\nYou travel.\n'
 
 
+async def deploy_with_traveller(rig: Rig, folder: Path, model: Model) -> None:
+    """Deploy a model with the spec of its assistant, which workers are allowed to take."""
+    spec = folder / "traveller.md"
+    spec.write_text(TRAVELLER)
+    await rig.rest.deploy(model, spec)
+    rig.settings["deployed_assistants"] = "openai/gpt-5-mini=90"
+
+
 async def asked_of(person: Client, its: ThreadKey) -> tuple[Any, Any]:
     """Ask about a thread when it is in the record: the session then, and how it stands with the ask when it is over."""
     path = f"sessions/{session_id(its)}"
@@ -168,11 +176,8 @@ async def test_a_restarted_instance_answers_on_its_own_thread_which_knows_what_w
 async def test_an_assistant_that_came_with_the_process_answers_persons_too_and_is_shown(
     kept: Rig, tmp_path: Path
 ) -> None:
-    spec = tmp_path / "traveller.md"
-    spec.write_text(TRAVELLER)
     model = bpmn(kept.step("one", "deployment:traveller.md"))
-    await kept.rest.deploy(model, spec)
-    kept.settings["deployed_assistants"] = "openai/gpt-5-mini=90"
+    await deploy_with_traveller(kept, tmp_path, model)
     async with client(kept) as person:
         await kept.start_worker()
         instance = await kept.run(model)
@@ -185,12 +190,9 @@ async def test_an_assistant_that_came_with_the_process_answers_persons_too_and_i
 
 
 async def test_one_that_came_with_a_called_process_answers_on_the_thread_of_the_root(kept: Rig, tmp_path: Path) -> None:
-    spec = tmp_path / "traveller.md"
-    spec.write_text(TRAVELLER)
     called = bpmn(kept.step("one", "deployment:traveller.md", service_thread="root"))
-    await kept.rest.deploy(called, spec)
+    await deploy_with_traveller(kept, tmp_path, called)
     await kept.rest.deploy(root := process(line(call("down", called))))
-    kept.settings["deployed_assistants"] = "openai/gpt-5-mini=90"
     async with client(kept) as person:
         await kept.start_worker()
         instance = await kept.run(root)

@@ -37,9 +37,12 @@ class Ground:
         found = await self.asks.of_session(session_id(KEY))
         return [(each.text, each.state.value) for each in reversed(found)]
 
-    async def opened(self, page: Page, token: str = ANN) -> Locator:
+    async def show(self, page: Page, path: str, token: str = ANN) -> None:
         await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{token}')")
-        await page.goto(f"{self.site.url}/conversations/{session_id(KEY)}")
+        await page.goto(f"{self.site.url}/{path}")
+
+    async def opened(self, page: Page, token: str = ANN) -> Locator:
+        await self.show(page, f"conversations/{session_id(KEY)}", token)
         return page.get_by_role("region", name="Ask back")
 
 
@@ -140,8 +143,7 @@ async def test_in_cockpits_tab_people_ask_the_assistant_that_they_choose(ground:
     await ground.site.transcript.record(exchange(2, replace(KEY, assistant="critic")))
     async with browsing(viewport={"width": 900, "height": 700}) as context:
         page = (await watch(context)).page
-        await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
-        await page.goto(f"{ground.site.url}/embed/instances/instance-a")
+        await ground.show(page, "embed/instances/instance-a")
         part = page.get_by_role("region", name="Ask back")
         await page.get_by_role("combobox", name="Assistant to ask").select_option("analyst")
         await ask(part, "Why not B?")
@@ -161,8 +163,7 @@ async def test_in_cockpits_tab_an_answer_of_another_assistant_takes_nothing_from
     await ground.site.transcript.record(exchange(2, replace(KEY, assistant="critic")))
     async with browsing(viewport={"width": 900, "height": 700}) as context:
         page = (await watch(context)).page
-        await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
-        await page.goto(f"{ground.site.url}/embed/instances/instance-a")
+        await ground.show(page, "embed/instances/instance-a")
         asked = page.get_by_role("combobox", name="Assistant to ask")
         question = page.get_by_role("textbox", name="Your question")
         await question.fill("Why not B?")
@@ -178,8 +179,7 @@ async def test_in_cockpits_tab_an_answer_is_shown_where_an_activity_is_chosen(gr
     await ground.site.transcript.record(exchange(2, KEY))
     async with browsing(viewport={"width": 900, "height": 700}) as context:
         page = (await watch(context)).page
-        await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
-        await page.goto(f"{ground.site.url}/embed/instances/instance-a?of=drones")
+        await ground.show(page, "embed/instances/instance-a?of=drones")
         await page.get_by_role("link", name="Step 2").click()
         await expect(page).to_have_url(f"{ground.site.url}/embed/instances/instance-a/activities/step_2?of=drones")
         await ask(page.get_by_role("region", name="Ask back"), "Why not B?")

@@ -533,14 +533,15 @@ async def test_a_record_that_was_changed_ends_verify_with_a_code_of_its_own(
     assert json.loads(ran.out)["holds"] is False
 
 
+@pytest.mark.parametrize(("record", "row"), [("{}", "[]"), ("no JSON", "{")])
 async def test_a_record_and_a_row_that_are_none_do_not_verify(
-    tmp_path: Path, database: Database, book: SqlDecisions
+    tmp_path: Path, database: Database, book: SqlDecisions, record: str, row: str
 ) -> None:
     assert await book.last(OTHER)
 
     async def change(connection: Any) -> None:
-        await connection.exec_driver_sql("UPDATE decision_revisions SET record = '{}'")
-        await connection.exec_driver_sql("UPDATE decision_rows SET row = '[]'")
+        await connection.exec_driver_sql("UPDATE decision_revisions SET record = ?", (record,))
+        await connection.exec_driver_sql("UPDATE decision_rows SET row = ?", (row,))
 
     await database.write(change)
     ran = await command(tmp_path, "verify", OTHER.id)

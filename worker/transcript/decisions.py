@@ -166,7 +166,7 @@ class SqlDecisions:
             key=_key(row),
             definition_key=row["definition_key"],
             business_key=row["business_key"],
-            record=await beside(foreign.read, record),
+            record=await beside(_stored, record),
             rows=tuple(await beside(_read_all, rows)),
             began_at=row["began_at"],
             changed_at=row["changed_at"],
@@ -314,9 +314,16 @@ def _revives(record: Mapping[str, Any], kept: str) -> bool:
 
 
 def _read_all(rows: Sequence[tuple[str, str | None]]) -> list[Any]:
-    read = [(foreign.read(row), {"signed": foreign.read(signed)} if signed else {}) for row, signed in rows]
-    # What somebody has put there in its place is none, and is left for `verify` to say so.
+    read = [(_stored(row), {"signed": _stored(signed)} if signed else {}) for row, signed in rows]
     return [row | beside_it if isinstance(row, dict) else row for row, beside_it in read]
+
+
+def _stored(kept: str) -> Any:
+    """Read what is kept. What somebody has put there in its place is none, and is left for `verify` to say so."""
+    try:
+        return foreign.read(kept)
+    except ValueError:
+        return kept
 
 
 def _process(definition: str) -> str:

@@ -2,17 +2,20 @@
 
 import json
 import ssl
+import threading
 import traceback
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.engines import http, literal, open_engine, own_error
 from worker.demo.engine import Engine
 from worker.domain.tasks import Topic, Variable
-from worker.engine import Basic, Bearer, RestEngine, client, transport
+from worker.engine import Basic, Bearer, RestEngine, client, failures, transport
+from worker.engine.quoting import unquoted
 from worker.errors import (
     Conflict,
     EngineDenied,
@@ -169,6 +172,26 @@ async def test_a_command_is_judged_by_status_and_code(
                 await EVERY_CALL[name](engine)
             assert type(caught.value) is expected
         assert len(server.requests) == 3  # nothing more was asked
+
+
+async def test_what_an_error_repeats_of_a_large_result_is_looked_for_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    result, looked = "a word or two of it " * 1500, list[threading.Thread]()
+
+    def noting(message: str, sent: Any) -> str:
+        looked.append(threading.current_thread())
+        return unquoted(message, sent)
+
+    monkeypatch.setattr(failures, "unquoted", noting)
+    answer = http(500, own_error(code=failures.COLUMN_TOO_SMALL, message=f"cannot take {result[:900]}"))
+    async with literal(answer) as server, open_engine(server.url) as engine:
+        with pytest.raises(TooLong) as caught:
+            await engine.complete("task", {"x": Variable(result)}, {})
+
+    assert "cannot take […]" in str(caught.value)
+    assert len(looked) == 1
+    assert looked[0] is not threading.main_thread()
 
 
 async def test_more_than_a_gateway_lets_through_is_too_long() -> None:

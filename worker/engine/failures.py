@@ -36,8 +36,8 @@ COLUMN_TOO_SMALL = 10002
 NO_SUCH_PATH = "NotFoundException"
 """The `type` of the 404 that JAX-RS gives for a path the engine does not have; tasks that are gone have others."""
 LONGEST_TEXT = 300
-LONGEST_MESSAGE = 2000
-"""Characters of an engine's error that are looked at."""
+LONGEST_MESSAGE = 600
+"""Characters of an engine's error that are looked at: each word of them is looked for in all that was sent."""
 
 _DENIED = {
     HTTPStatus.UNAUTHORIZED: "the engine does not accept our credentials",
@@ -83,6 +83,8 @@ class Reply:
     sent: Any = field(default=None, repr=False)
     too_long: bool = False
     """Its body was longer than wanted, and is not here."""
+    told: str = ""
+    """What `describe` says of it, where it was made already."""
 
     @property
     def done(self) -> bool:
@@ -177,8 +179,10 @@ def unreachable(exc: Exception, host: str, what: str = "engine") -> EngineDown:
 def describe(reply: Reply) -> str:
     """Sum a reply up in a line of at most 300 characters and a little. Of a page, only that it is one.
 
-    Logs and incidents have it, so nothing that the request carried is told.
+    Logs and incidents have it, so nothing that the request carried is told. To find that in a large one takes seconds.
     """
+    if reply.told:
+        return reply.told
     error = reply.own_error
     if error is None:
         return f"{reply.status} without an answer of the engine's own"

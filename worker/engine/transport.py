@@ -4,7 +4,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from http import HTTPStatus
@@ -14,9 +14,10 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from worker.engine.failures import Reply, check, unreachable
+from worker.engine.failures import Reply, check, describe, unreachable
 from worker.engine.identity import Auth, Identity
 from worker.errors import EngineDown, Permanent
+from worker.runtime.beside import beside
 from worker.runtime.bodies import read_most
 from worker.runtime.certificates import show_certificate
 from worker.runtime.clock import monotonic
@@ -33,6 +34,8 @@ BODY_SECONDS = 20.0
 """What a poll's reply may take on its way: its tasks are locked for us already, so it should not be cut short."""
 LARGEST_ERROR = 10_000_000
 """Bytes of an error that are read; it may quote what it refuses."""
+LARGE_REQUEST = 20_000
+"""Bytes of a request from which on it takes more than a few milliseconds to find what an error repeats of it."""
 LARGEST_REPLY = 64 * 1024 * 1024
 """Bytes of any reply whose reader names no bound: the list of some hundred thousand definitions."""
 IDLE_SECONDS = 10.0
@@ -174,9 +177,12 @@ class Transport:
                 content = await read_most(response.content.iter_any(), wanted)
                 too_long = content is None and response.status == HTTPStatus.OK
                 sent = None if body is form else body
-                return Reply(response.status, content or b"", response.headers, at, sent, too_long)
+                reply = Reply(response.status, content or b"", response.headers, at, sent, too_long)
         except (aiohttp.ClientError, OSError) as exc:
             raise unreachable(exc, self._host) from exc
+        if reply.status >= HTTPStatus.BAD_REQUEST and form is not None and len(form.content) > LARGE_REQUEST:
+            return replace(reply, told=await beside(describe, reply))
+        return reply
 
 
 def _form(body: Any) -> Form | None:

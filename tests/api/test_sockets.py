@@ -210,6 +210,18 @@ async def test_sockets_and_their_feeds_are_bounded(database: Database, transcrip
         await wait_until(is_free)
 
 
+async def test_a_feed_that_is_unsubscribed_before_it_began_leaves_its_name(served: Served) -> None:
+    async with connected(served) as client:
+        for name in map(str, range(10)):  # one segment may bring both at once
+            await client.say(type="subscribe", feed=name, session=A)
+            await client.say(type="unsubscribe", feed=name)
+            await client.next("unsubscribed")
+            await client.say(type="subscribe", feed=name, session=A)
+            assert (await client.next("subscribed", "refused"))["type"] == "subscribed"
+            await client.say(type="unsubscribe", feed=name)
+            await client.next("unsubscribed")
+
+
 async def test_what_is_asked_over_a_socket_is_what_is_asked_by_a_request(served: Served) -> None:
     post = f"/api/sessions/{A}/asks"
     async with connected(served) as client:

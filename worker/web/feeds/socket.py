@@ -163,7 +163,9 @@ class Socket:
             case Subscribe() if running is not None:
                 await self._tell("refused", wish.feed, detail="There is a feed of this name: unsubscribe it first.")
             case Subscribe():
-                self._reading[wish.feed] = self._group.create_task(self._read(wish), name="feed")
+                task = self._reading[wish.feed] = self._group.create_task(self._read(wish), name="feed")
+                # Not at its end: one that is unsubscribed at once never begins.
+                task.add_done_callback(lambda _: self._reading.pop(wish.feed))
             case Unsubscribe() if running is not None:
                 running.cancel()
                 await asyncio.wait({running})
@@ -206,8 +208,6 @@ class Socket:
             await self._tell("refused", wish.feed, detail=str(exc))
         except TranscriptDown:
             await self._tell("refused", wish.feed, detail="The record cannot be read now.")
-        finally:
-            del self._reading[wish.feed]
 
     async def _feed(self, wish: Subscribe) -> Feed:
         """Open a feed. Raises NotThere, BadCursor, TranscriptDown."""

@@ -14,7 +14,7 @@ from tests.core.chatting import Chatting, key
 from tests.core.closing import exchange
 from tests.core.operating import NAMES, stop
 from tests.fakes.life import Life
-from worker.chat.desk import Erased, Occupied, Outdated, Wish
+from worker.chat.desk import MOST_WAITING, Erased, Occupied, Outdated, TooManyAsked, Wish
 from worker.chat.ports import RECENT
 from worker.domain.asks import State
 from worker.domain.budgets import Budgets, Limit
@@ -290,6 +290,17 @@ async def test_who_wants_to_be_answered_at_once_is_told_what_runs(chatting: Chat
         assert refused.value.running.since is not None
         await chatting.core.until_over([step])
         assert (await chatting.ask("a", mode="reject", on_thread=True)).state is State.QUEUED
+
+
+async def test_a_person_has_so_many_questions_waiting_and_no_more(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    first, *_ = [await chatting.ask("a") for _ in range(MOST_WAITING)]
+    with pytest.raises(TooManyAsked):
+        await chatting.ask("a")
+    assert (await chatting.ask("a", person=MARY)).state is State.QUEUED
+    await chatting.desk.withdraw(first)
+    assert (await chatting.ask("a")).state is State.QUEUED
 
 
 async def test_who_does_not_know_the_newest_answer_is_told_so(chatting: Chatting) -> None:

@@ -19,6 +19,9 @@ Mode = Literal["enqueue", "reject", "interrupt"]
 It waits its turn, or is not accepted, or takes the place of what the same person has waiting there.
 """
 
+MOST_WAITING = 100
+"""Asks of one person that may wait for their answers at once."""
+
 
 class Erased(Permanent):
     """What it is about is erased, or about to be."""
@@ -26,6 +29,10 @@ class Erased(Permanent):
 
 class Outdated(Permanent):
     """The person does not know the newest answers."""
+
+
+class TooManyAsked(Permanent):
+    """The person has as many asks waiting as anybody may have."""
 
 
 class Occupied(Permanent):
@@ -97,7 +104,7 @@ class Desk:
     async def ask(self, session: Session, person: Person, wish: Wish) -> Ask:
         """Accept an ask; returns when it is safe. A message that comes again is the one that is there.
 
-        Raises AskedOtherwise, Erased, Outdated, Occupied, Unbroken.
+        Raises AskedOtherwise, Erased, Outdated, Occupied, TooManyAsked, Unbroken.
         """
         ask = await self._made(session, person, wish)
         if await self._asks.ask(ask.id) is None:
@@ -147,8 +154,11 @@ class Desk:
 
     async def _check(self, session: Session, ask: Ask, wish: Wish) -> None:
         """Refuse what can be seen now to come to nothing; the rest is looked at when it is its turn."""
-        if wish.mode == "reject" and (before := await self._asks.unfinished(ask.target)):
-            raise Occupied(Running("an ask", before[0].created_at, before[0].person.name))
+        # However fast they may come, a thread answers one at a time.
+        if await self._asks.waiting(ask.person, MOST_WAITING) >= MOST_WAITING:
+            raise TooManyAsked(f"{MOST_WAITING} questions of yours are not answered yet: wait, or withdraw some")
+        if wish.mode == "reject" and (before := await self._asks.oldest(ask.target)) is not None:
+            raise Occupied(Running("an ask", before.created_at, before.person.name))
         with suppress(StoreDown):  # an ask that is safe waits for Redis
             if await self._ports.is_erased(session):
                 raise Erased("it is erased, or about to be")

@@ -227,7 +227,7 @@ class Retention:
             subject = _owner(session)
             if session.last_at > until or order_id(subject) in orders:
                 continue
-            if not await self._ports.asks.unfinished(session.key):
+            if await self._ports.asks.oldest(session.key) is None:
                 yield subject
 
     async def _end_records(self, ended: Ends, done: Round, *, dry_run: bool) -> None:

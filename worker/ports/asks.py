@@ -35,8 +35,12 @@ class AskBook(Protocol):
         """Asks about the thread of a session, the newest first."""
         ...
 
-    async def unfinished(self, target: ThreadKey) -> Sequence[Ask]:
-        """Asks that are to be answered on a thread, the oldest first."""
+    async def oldest(self, target: ThreadKey) -> Ask | None:
+        """The oldest ask that is yet to be answered on a thread."""
+        ...
+
+    async def waiting(self, person: Person, most: int) -> int:
+        """How many asks of a person are yet to be answered, counted up to so many."""
         ...
 
     async def claim(self, most: int, lease: timedelta) -> Sequence[Ask]:
@@ -77,8 +81,8 @@ class AskBook(Protocol):
 class AskEraser(Protocol):
     """What the end of conversations takes away of asks. Every method may raise TranscriptDown."""
 
-    async def unfinished(self, target: ThreadKey) -> Sequence[Ask]:
-        """See `AskBook.unfinished`."""
+    async def oldest(self, target: ThreadKey) -> Ask | None:
+        """See `AskBook.oldest`."""
         ...
 
     async def spoken_on(self, subject: Subject) -> Sequence[ThreadKey]:

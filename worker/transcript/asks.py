@@ -128,9 +128,17 @@ class SqlAsks:
         own = select(asks).where(self._own, asks.c.session_id == clean(session_id))
         return await self._read(own.order_by(asks.c.number.desc()).limit(limit))
 
-    async def unfinished(self, target: ThreadKey) -> Sequence[Ask]:
-        """See `ports.asks.AskBook.unfinished`."""
-        return await self._read(select(asks).where(self._unfinished(target)).order_by(asks.c.number))
+    async def oldest(self, target: ThreadKey) -> Ask | None:
+        """See `ports.asks.AskBook.oldest`."""
+        found = await self._read(select(asks).where(self._unfinished(target)).order_by(asks.c.number).limit(1))
+        return found[0] if found else None
+
+    async def waiting(self, person: Person, most: int) -> int:
+        """See `ports.asks.AskBook.waiting`."""
+        theirs = select(asks.c.number).where(self._own, _is_unfinished(), asks.c.person_id == person.id).limit(most)
+        async with self._database.reading() as connection:
+            counted = select(func.count()).select_from(theirs.subquery())
+            return int((await connection.execute(counted)).scalar_one())
 
     def _unfinished(self, target: ThreadKey) -> ColumnElement[bool]:
         # NULL is no tenant, and `=` finds no NULL.

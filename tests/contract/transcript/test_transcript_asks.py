@@ -37,8 +37,8 @@ async def test_what_is_accepted_is_there_as_it_was_asked(asks: SqlAsks) -> None:
     assert replace(kept, created_at=said.created_at, due_at=said.due_at) == replace(said, text="Wh␀y?")
     assert await asks.ask(kept.id) == kept
     assert await asks.of_session(session_id(KEY)) == [kept]
-    assert await asks.unfinished(KEY.branch) == [kept]
-    assert await asks.unfinished(KEY) == []
+    assert await asks.oldest(KEY.branch) == kept
+    assert await asks.oldest(KEY) is None
     assert await asks.backlog() == 1
 
 
@@ -80,7 +80,16 @@ async def test_links_come_with_the_question_to_who_reads_it_until_the_ask_is_gon
 
 async def test_two_persons_with_one_client_id_ask_twice(asks: SqlAsks) -> None:
     kept = [await asks.accept(ask(person=person)) for person in (ADA, MARY)]
-    assert await asks.unfinished(KEY.branch) == kept
+    assert await asks.oldest(KEY.branch) == kept[0]
+    assert await asks.backlog() == 2
+
+
+async def test_what_a_person_has_waiting_is_counted_up_to_a_bound(asks: SqlAsks) -> None:
+    first, *_ = [await asks.accept(ask(name)) for name in ("1", "2", "3")]
+    await asks.accept(ask(person=MARY))
+    assert await asks.withdraw(first.id)
+    assert [await asks.waiting(ADA, most) for most in (1, 5)] == [1, 2]
+    assert await asks.waiting(MARY, 5) == 1
 
 
 async def test_many_that_send_one_message_at_once_have_one_ask(asks: SqlAsks) -> None:
@@ -229,9 +238,9 @@ async def test_what_a_subject_has_can_be_erased(asks: SqlAsks, subject: Subject,
     assert await asks.count([subject]) == 3 - len(left)
     assert await asks.remove([subject]) == 3 - len(left)
     assert await asks.remove([subject]) == 0
-    found = [each for name in ("instance-1", "instance-2") for each in await asks.unfinished(key(name).branch)]
-    found += await asks.unfinished(key(tenant="north").branch)
-    assert {each.client_id for each in found} == left
+    targets = [key("instance-1"), key("instance-2"), key(tenant="north")]
+    found = [await asks.oldest(each.branch) for each in targets]
+    assert {each.client_id for each in found if each is not None} == left
     assert third.about.scope == "instance-2"
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Unbroken, Wish
+from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, TooManyAsked, Unbroken, Wish
 from worker.domain.asks import Ask, State
 from worker.domain.conversations import Session, session_id
 from worker.errors import AskedOtherwise
@@ -27,6 +27,7 @@ _TOLD: problems.Told = {
     Erased: problems.ERASED,
     Outdated: (409, "This conversation has gone on: {}"),
     Occupied: (409, "Something else is before it: {}"),
+    TooManyAsked: (429, "{}"),
     Unbroken: (409, "This cannot take its place: {}"),
     AskedOtherwise: (409, "A message with another text or other links was sent under this id"),
 }

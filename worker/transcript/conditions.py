@@ -109,7 +109,8 @@ def _of_definition(said: FromClause, whose: FromClause, key: str, *, part: bool 
         # Behind the key stand a version and a number, which the part is not looked for in.
         named: Condition = said.c.definition_id.ilike(f"%{_literal(wanted)}%:%:%", escape=_ESCAPE)
     else:
-        named = said.c.definition_id.startswith(f"{wanted}:", autoescape=True)
+        # Not by LIKE, to which SQLite's letters are all the same.
+        named = func.substr(said.c.definition_id, 1, len(wanted) + 1) == f"{wanted}:"
     return named | (~said.c.definition_id.contains(":") & _matches(whose.c.definition_key, key, part=part))
 
 

@@ -141,6 +141,7 @@ async def test_a_cursor_that_is_not_ours_is_refused(conversations: SqlTranscript
         (Filter(instance="a\0"), ""),
         (Filter(business_key="order-2"), "b"),
         (Filter(definition_key="loans"), "b"),
+        (Filter(definition_key="Loans"), ""),
         (Filter(assistant="critic"), "c"),
         (Filter(tenants=frozenset({"north", "south"})), "bd"),
         (Filter(tenants=frozenset()), ""),

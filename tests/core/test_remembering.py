@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
+from tests.samples import ASSISTANT
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Entered, Outcome, Said, Seed, Thread, ThreadKey
 from worker.errors import BadRequest, ContextFull, ModelDown, ModelUnknown, ProviderAway, ThreadBroken
 from worker.redis.keys import Keys
-from worker.turn.remembering import SUMMARY_TASK
+from worker.turn.remembering import SUMMARY_TASK, SUMMARY_TOKENS, summariser
 
 NAME = "assistant_thread_analyst"
 
@@ -271,6 +273,17 @@ async def test_a_loop_of_two_hundred_steps_goes_on_and_knows_what_the_third_one_
     assert any("Nothing comes to mind." in each.text for each in said)
     assert len(await local.redis.lrange(keys().said, 0, -1)) < 100
     assert len(local.model.told) < 250, "summaries are few"
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "summarised"),
+    [("analyst", None, None), ("analyst", 300, SUMMARY_TOKENS), ("deployment:decision:analyst", 300, 300)],
+)
+def test_a_summary_costs_no_more_than_an_answer_of_a_deployed_assistant(
+    name: str, most: int | None, summarised: int | None
+) -> None:
+    assistant = replace(ASSISTANT, name=name, max_output_tokens=most)
+    assert summariser(assistant).max_output_tokens == summarised
 
 
 async def test_the_newest_of_a_fact_is_told_once(local: Core) -> None:

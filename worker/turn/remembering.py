@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 
+from worker.domain.deployed import is_deployed
 from worker.domain.threads import (
     OWN,
     SAFE_BYTES_PER_TOKEN,
@@ -201,10 +202,7 @@ class RememberingProvider:
 
         None if it does not say it.
         """
-        most = None if assistant.max_output_tokens is None else SUMMARY_TOKENS
-        words = replace(
-            assistant, instructions=SUMMARISER, output_schema=None, temperature=None, max_output_tokens=most
-        )
+        words = summariser(assistant)
         # What is to be summarised may itself be too long to be read: then without the oldest of it.
         for first in range(len(old.turns)):
             told = old.told(first, window)
@@ -287,6 +285,15 @@ def _room(window: float | None, question: Question, assistant: Assistant) -> flo
         SAFE_BYTES_PER_TOKEN * assistant.max_output_tokens if assistant.max_output_tokens else ROOM_FOR_ANSWER * window
     )
     return window - answer - _asked(question, assistant)
+
+
+def summariser(assistant: Assistant) -> Assistant:
+    """Make of an assistant the one that writes summaries of what it was told."""
+    most = assistant.max_output_tokens
+    if most is not None:
+        # Of an assistant that came with a deployment, the bound is what the worker's settings let it spend.
+        most = min(most, SUMMARY_TOKENS) if is_deployed(assistant.name) else SUMMARY_TOKENS
+    return replace(assistant, instructions=SUMMARISER, output_schema=None, temperature=None, max_output_tokens=most)
 
 
 def _asked(question: Question, assistant: Assistant) -> int:

@@ -10,7 +10,7 @@ PYTEST ?= $(BIN)/python -m pytest
 # bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models oracles zep image monitoring wheel keeping deploy-check
+.PHONY: install demo assets browser test test-parts test-faults sweeps bare test-all conformance-camunda engines storm hostile soak ogx models oracles zep image monitoring wheel keeping deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -55,18 +55,22 @@ test: $(VENV)/dev.stamp assets browser
 endif
 
 test-parts: $(VENV)/dev.stamp assets browser
-	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults -m "not sweep"
 
 test-faults: $(VENV)/dev.stamp
 	$(PYTEST) tests/faults
+
+# What shows a promise at every place, in every size or for every application, where `make test` shows it once: ten minutes.
+sweeps: $(VENV)/dev.stamp assets browser
+	$(PYTEST) -n 2 --dist loadfile -m sweep tests $(ARGS)
 
 # What a modeller can say, on Camunda 7.24.
 conformance-camunda: $(VENV)/dev.stamp
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
-# Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
+# Everything on Operaton, with the sweeps, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
 # Then what a real Prometheus sees, and the wheel.
-test-all: test
+test-all: test sweeps
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow tests/contract/test_engine_sources.py tests/contract/test_engine_receivers.py $(ARGS)
 	@$(MAKE) --no-print-directory monitoring wheel
 

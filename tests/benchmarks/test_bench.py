@@ -179,6 +179,7 @@ async def test_workers_that_share_a_backlog_are_told_by_a_file_to_stop(
     assert sum(each[-1]["tasks"] - each[0]["tasks"] for each in marks) == 3
 
 
+@pytest.mark.sweep
 async def test_each_curve_has_what_a_task_cost_and_copies_are_done_as_if_they_had_been_started() -> None:
     extent = growth.Extent(waiting=[2, 4], topics=[2], workers=[2], turns=[2, 4], tasks=8, rounds=1)
     async with stage.open_stage() as parts:

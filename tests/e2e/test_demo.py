@@ -136,6 +136,7 @@ def scratch(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.sweep
 async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> None:
     async with demo(scratch, "--once", "--engine", ENGINE, "--process", *APPLICATIONS) as run:
         assert await run.ends(3 * START_SECONDS) == 0, run.shown
@@ -195,6 +196,7 @@ async def test_a_killed_worker_costs_neither_the_thread_nor_a_question(scratch: 
     assert left_behind(scratch) == []
 
 
+@pytest.mark.sweep
 async def test_a_provider_that_takes_no_key_ends_it_with_that_reason(scratch: Path) -> None:
     async with ModelServer(key="sk-theirs") as provider:
         own = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-ours"}
@@ -229,6 +231,7 @@ async def test_nothing_is_left_behind_when_it_is_interrupted_and_a_second_signal
     assert left_behind(scratch) == []
 
 
+@pytest.mark.sweep
 async def test_with_a_provider_of_ones_own_it_stays_up_for_more_decisions(scratch: Path) -> None:
     async with ModelServer(key="sk-ours") as provider, port_8080_taken():
         own = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-ours"}
@@ -256,6 +259,7 @@ async def test_with_a_provider_of_ones_own_it_stays_up_for_more_decisions(scratc
     assert left_behind(scratch) == []
 
 
+@pytest.mark.sweep
 async def test_a_part_that_dies_ends_it_with_what_that_said_last(scratch: Path) -> None:
     async with demo(scratch) as run:
         await run.shows(r"ready  worker .*process \d+")
@@ -278,6 +282,7 @@ async def test_a_model_that_the_engine_refuses_ends_it_with_the_engine_s_reason(
             await EngineRest(engine.base_url, session).deploy("decision", files)
 
 
+@pytest.mark.sweep
 async def test_a_step_that_cannot_be_answered_ends_it_with_the_incident(scratch: Path, tmp_path: Path) -> None:
     bpmn = broken(
         tmp_path, "decision/decision.bpmn", '"data.output" value="alternatives"', '"data.output.type" value="Poem"'
@@ -291,6 +296,7 @@ async def test_a_step_that_cannot_be_answered_ends_it_with_the_incident(scratch:
     assert left_behind(scratch) == []
 
 
+@pytest.mark.sweep
 async def test_a_worker_that_does_not_start_ends_it_with_the_worker_s_own_words(scratch: Path, tmp_path: Path) -> None:
     bpmn = broken(tmp_path, "assistants/analyst.md", "max_output_tokens: 4000", "max_output_tokens: many")
 

@@ -432,6 +432,7 @@ def dying(at: int) -> tuple[list[str], Any]:
     return places, reached
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("way", ["erase", "sweep"])
 async def test_killed_anywhere_it_goes_on_to_the_same_end(kept: Rig, way: str) -> None:
     kept.settings["retention_transcript"] = "remove"

@@ -13,6 +13,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.sweep
 async def test_ten_healthy_instances_complete_behind_one_poisoned_thing_of_each_sort(kept: Rig) -> None:
     rig = kept
     await poison.remember(rig)

@@ -74,8 +74,15 @@ async def ready(page: Page, address: str) -> None:
         await each.evaluate("(each) => { each.open = true; }")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        pytest.param(1280, "light", marks=pytest.mark.sweep),
+        pytest.param(1280, "dark", marks=pytest.mark.sweep),
+        pytest.param(390, "light", marks=pytest.mark.sweep),
+        (390, "dark"),
+    ],
+)
 async def test_axe_finds_nothing_in_any_view(
     served: Site, processes: Deployed, program: str, tmp_path: Path, scheme: str, width: int
 ) -> None:

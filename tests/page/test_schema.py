@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
@@ -28,6 +29,7 @@ def document(url: str) -> Any:
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 
 
+@pytest.mark.sweep
 def test_answers_are_as_documented(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/record.db"
     asyncio.run(fill(url))

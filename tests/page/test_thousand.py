@@ -1,5 +1,6 @@
 """A conversation of a thousand messages stays usable."""
 
+import pytest
 from playwright.async_api import expect
 
 from tests.page.site import Site, Watched
@@ -17,6 +18,7 @@ async def fill(served: Site) -> None:
         await served.transcript.record(said)
 
 
+@pytest.mark.sweep
 async def test_a_thousand_messages_come_page_by_page_and_end(served: Site, browser: Watched) -> None:
     await fill(served)
     page = browser.page

@@ -125,7 +125,10 @@ UNREMEMBERED = Gauge(
     "What has yet to be remembered: waiting, late of these, and proposed to persons. The same at all workers.",
     ["state"],
 )
-ERASURES_OPEN = Gauge("worker_erasures_open", "Orders to erase that are not complete.")
+ERASURES_OPEN = Gauge(
+    "worker_erasures_open", "Orders to erase that are not complete, but for those that legal holds alone keep."
+)
+ERASURES_HELD = Gauge("worker_erasures_held", "Orders to erase that legal holds alone keep from being complete.")
 UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that a sink may not have yet, of all workers.", ["sink"])
 
 _OF: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}

@@ -27,7 +27,11 @@ LEFT_OUT = Gauge(
     "worker_definitions_left_out", "Definitions on a topic that are not polled for, as the engine refuses such polls."
 )
 TASKS_FETCHED = Counter("worker_tasks_fetched", "Tasks locked by our polls.")
-TURNS = Counter("worker_turns", "Turns by what the engine was told.", ["verdict"])
+TURNS = Counter(
+    "worker_turns",
+    "Turns by what the engine was told, and by who has the task: an assistant or a function.",
+    ["verdict", "kind"],
+)
 ASKS = Counter("worker_asks", "Turns of what persons ask, by how it stands then.", ["state"])
 ASKS_WAITING = Gauge(
     "worker_asks_waiting", "What persons have asked that is not answered yet. The same at all workers."

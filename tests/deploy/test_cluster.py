@@ -11,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from tests.deploy.install import BIN, ROOT, program, run, schema
+from tests.deployed import MARGIN_SECONDS
 
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 HELM: Final = ROOT / "deploy" / "helm"
@@ -130,7 +131,7 @@ def test_a_pod_is_given_the_settings_and_more_time_to_stop_than_they_say(name: s
     spec = pod(text)["spec"]
 
     assert spec["containers"][0]["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}], name
-    assert spec["terminationGracePeriodSeconds"] >= int(settings["data"]["GRACE_SECONDS"]) + 10
+    assert spec["terminationGracePeriodSeconds"] >= int(settings["data"]["GRACE_SECONDS"]) + MARGIN_SECONDS
 
 
 def test_the_number_of_pods_is_the_scalers_where_there_is_one() -> None:

@@ -22,6 +22,7 @@ EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"))
 CHART_SCHEMA: Final = json.loads((HELM / "values.schema.json").read_text("utf-8"))
 DOCKERFILE: Final = (ROOT / "docker" / "Dockerfile").read_text("utf-8")
 SECRETS: Final = {
+INSTALL: Final = (ROOT / "docs" / "install.md").read_text("utf-8")
     name.upper()
     for name, field in Settings.model_fields.items()
     if SecretStr in (field.annotation, *get_args(field.annotation))
@@ -33,7 +34,7 @@ def loaded(path: Path) -> Any:
 
 
 def pairs(lines: list[str]) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in lines)
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
 def overlaid() -> dict[str, str]:
@@ -100,6 +101,12 @@ def test_the_scaler_reckons_with_as_many_tasks_as_a_worker_takes() -> None:
     assert trigger["metadata"]["url"].startswith(
         f"{told['ENGINE_URL']}/external-task/count?topicName={told['TOPICS']}&"
     )
+def test_the_guides_say_how_much_more_time_that_is() -> None:
+    scale = (ROOT / "docs" / "scale.md").read_text("utf-8")
+    for page in (INSTALL, scale):
+        assert re.findall(r"(\d+) s\s+more", page) == [str(MARGIN_SECONDS)]
+
+
     assert scaled["minReplicaCount"] == 1
 
 

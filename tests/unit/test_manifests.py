@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import tomllib
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -42,6 +44,19 @@ def overlaid() -> dict[str, str]:
     overlay = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")
     [more] = [each["literals"] for each in overlay["configMapGenerator"] if each.get("behavior") == "merge"]
     return pairs((KUBERNETES / "base" / "settings.env").read_text("utf-8").splitlines()) | pairs(more)
+
+
+def scaled() -> Any:
+    """What the component scales by, with what the example's overlay makes of it."""
+    found = loaded(KUBERNETES / "components" / "keda" / "scaled-object.yaml")
+    [patch] = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")["patches"]
+    assert patch["target"] == {"kind": found["kind"], "name": found["metadata"]["name"]}
+    for each in yaml.safe_load(patch["patch"]):
+        *way, last = [int(step) if step.isdigit() else step for step in each["path"].split("/")[1:]]
+        at = reduce(lambda node, step: node[step], way, found)
+        assert (last in at) == (each["op"] == "replace"), each
+        at[last] = each["value"]
+    return found["spec"]
 
 
 def laid(below: Any, above: Any) -> Any:
@@ -93,18 +108,43 @@ def test_secrets_are_told_as_files_alone() -> None:
 
 
 def test_the_scaler_reckons_with_as_many_tasks_as_a_worker_takes() -> None:
-    scaled = loaded(KUBERNETES / "components" / "keda" / "scaled-object.yaml")["spec"]
-    [trigger] = scaled["triggers"]
+    spec = scaled()
+    [trigger] = spec["triggers"]
     told = overlaid()
 
     assert trigger["metadata"]["targetValue"] == told["MAX_TASKS"]
     assert trigger["metadata"]["url"].startswith(
         f"{told['ENGINE_URL']}/external-task/count?topicName={told['TOPICS']}&"
     )
-def test_the_guides_say_how_much_more_time_that_is() -> None:
-    scale = (ROOT / "docs" / "scale.md").read_text("utf-8")
-    for page in (INSTALL, scale):
-        assert re.findall(r"(\d+) s\s+more", page) == [str(MARGIN_SECONDS)]
+    assert spec["minReplicaCount"] == 1
+
+
+def test_the_scaler_asks_an_engine_that_wants_a_password_with_what_the_secret_has() -> None:
+    [trigger] = scaled()["triggers"]
+    authentication = loaded(KUBERNETES / "overlays" / "example" / "trigger-authentication.yaml")
+    [command] = re.findall(r"kubectl create secret generic .+?```", INSTALL, re.DOTALL)
+    keys = {each["key"]: each["parameter"] for each in authentication["spec"]["secretTargetRef"]}
+
+    assert "ENGINE_USER" in overlaid()
+    assert trigger["metadata"]["authMode"] == "basic"
+    assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
+    assert sorted(keys.values()) == ["password", "username"]
+    assert all(re.search(rf"--from-(file|literal)={key}\b", command) for key in keys)
+    assert f"--from-literal=engine_user={overlaid()['ENGINE_USER']}" in command
+
+
+def test_the_rules_that_the_guide_gives_to_prometheus_operator_are_all_of_them() -> None:
+    [command] = re.findall(r"^(\{ printf .+?) \| kubectl apply", INSTALL, re.DOTALL | re.MULTILINE)
+    made = subprocess.run(["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    rule = yaml.safe_load(made)
+    assert rule.pop("spec") == loaded(ROOT / "deploy" / "monitoring" / "alerts.yaml")
+    assert rule == {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "assistant-worker"},
+    }
+
 
 
     assert scaled["minReplicaCount"] == 1

@@ -22,9 +22,9 @@ KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 HELM: Final = ROOT / "deploy" / "helm"
 EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"))
 CHART_SCHEMA: Final = json.loads((HELM / "values.schema.json").read_text("utf-8"))
+INSTALL: Final = (ROOT / "docs" / "install.md").read_text("utf-8")
 DOCKERFILE: Final = (ROOT / "docker" / "Dockerfile").read_text("utf-8")
 SECRETS: Final = {
-INSTALL: Final = (ROOT / "docs" / "install.md").read_text("utf-8")
     name.upper()
     for name, field in Settings.model_fields.items()
     if SecretStr in (field.annotation, *get_args(field.annotation))
@@ -101,6 +101,12 @@ def test_a_pod_is_given_more_time_to_stop_than_its_worker_takes() -> None:
     assert pod["terminationGracePeriodSeconds"] >= read(overlaid()).grace_seconds + MARGIN_SECONDS
 
 
+def test_the_guides_say_how_much_more_time_that_is() -> None:
+    scale = (ROOT / "docs" / "scale.md").read_text("utf-8")
+    for page in (INSTALL, scale):
+        assert re.findall(r"(\d+) s\s+more", page) == [str(MARGIN_SECONDS)]
+
+
 def test_secrets_are_told_as_files_alone() -> None:
     for told in (overlaid(), *map(chart_settings, EXAMPLES)):
         assert not SECRETS & told.keys()
@@ -146,8 +152,14 @@ def test_the_rules_that_the_guide_gives_to_prometheus_operator_are_all_of_them()
     }
 
 
+def test_engines_in_several_namespaces_have_a_job_each() -> None:
+    [endpoint] = loaded(KUBERNETES / "components" / "prometheus" / "service-monitor.yaml")["spec"]["endpoints"]
+    [job] = endpoint["relabelings"]
 
-    assert scaled["minReplicaCount"] == 1
+    assert (job["targetLabel"], job["separator"]) == ("job", "/")
+    assert job["sourceLabels"] == ["__meta_kubernetes_namespace", "__meta_kubernetes_service_name"]
+    chart = (HELM / "templates" / "service.yaml").read_text("utf-8")
+    assert yaml.safe_load(chart[chart.index("      relabelings:") : chart.rindex("{{- end }}")])["relabelings"] == [job]
 
 
 def test_the_example_of_an_assistant_is_one() -> None:
@@ -162,8 +174,15 @@ def test_the_charts_schema_takes_its_examples(example: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"replica": 2}, {"settings": {"OPENAI_API_KEY": "x"}}, {"autoscaling": {"enabled": True, "topics": []}}],
-    ids=["misspelt", "secret", "no topics"],
+    [
+        {"replica": 2},
+        {"settings": {"OPENAI_API_KEY": "x"}},
+        {"settings": {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=x"}},
+        {"settings": {"HEALTH_PORT": 9090}},
+        {"settings": {"API_PORT": 9091}},
+        {"autoscaling": {"enabled": True, "topics": []}},
+    ],
+    ids=["misspelt", "secret", "secret header", "port of probes", "port of the page", "no topics"],
 )
 def test_the_charts_schema_refuses_what_would_not_work(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -171,7 +190,7 @@ def test_the_charts_schema_refuses_what_would_not_work(wrong: dict[str, Any]) ->
 
 
 def test_the_charts_schema_knows_a_secret_by_its_name() -> None:
-    secret = CHART_SCHEMA["properties"]["settings"]["propertyNames"]["not"]["pattern"]
+    secret = CHART_SCHEMA["properties"]["settings"]["propertyNames"]["allOf"][0]["not"]["pattern"]
     assert {name for name in map(str.upper, Settings.model_fields) if re.search(secret, name)} == SECRETS
 
 

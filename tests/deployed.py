@@ -7,7 +7,7 @@ from worker.settings import Settings
 FILE = "_FILE"
 """A secret may come from a file: its setting's name with this behind it, and the file's path."""
 
-MARGIN_SECONDS = 10
+MARGIN_SECONDS = 15
 """What is given beyond GRACE_SECONDS: connections are closed and the last lines are written then."""
 
 WITHIN = {

@@ -56,7 +56,9 @@ async def serving(core: Core, worker: Worker, functions: Functions) -> AsyncIter
 
     turn = HandlerTurn(engine, functions, worker.stopped, core.rules())
     leases, delivery = Leases(engine, LOCK, down), Delivery(engine, core.threads)
-    handler = TaskHandler(leases, slots, turn, WaitingRoom(0), delivery, worker.dependencies, stopping.is_set)
+    handler = TaskHandler(
+        leases, slots, turn, WaitingRoom(0), delivery, worker.dependencies, stopping.is_set, "function"
+    )
     sieve = Sieve(engine, OpenTopics(topics, worker.stopped))
     shown = metrics.HANDLER_POLLING
     poller = Poller(

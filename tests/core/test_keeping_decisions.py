@@ -19,6 +19,7 @@ from worker.domain.endings import Store
 from worker.ending import Holds
 from worker.ending.rounds import Kind
 from worker.errors import EngineDown
+from worker.telemetry import metrics
 
 DAY = timedelta(days=1).total_seconds()
 
@@ -131,10 +132,12 @@ async def test_an_order_waits_for_a_hold_says_so_and_is_carried_out_once_it_is_l
     assert await closing.texts("instance") == ["question", "answer"]
     [again] = await closing.resume()
     assert open_in(again) == open_in(receipt)
+    assert (metrics.ERASURES_OPEN._value.get(), metrics.ERASURES_HELD._value.get()) == (0, 1)
 
     assert await holds.release(key.id, "Ben", "settled", within=EVERYTHING)
     [done] = await closing.resume()
     assert done.completed_at is not None
+    assert metrics.ERASURES_HELD._value.get() == 0
     assert await closing.texts("instance") == []
     left = await kept(closing, key)
     assert left is not None

@@ -11,13 +11,15 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from tests.deploy.install import BIN, ROOT, program, run, schema
+from tests.deployed import MARGIN_SECONDS
 
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 HELM: Final = ROOT / "deploy" / "helm"
 EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"), key=lambda path: path.stem)
 OVERLAY: Final = "overlay"
 RENDERED: Final = (OVERLAY, *(example.stem for example in EXAMPLES))
-OWN_KINDS: Final = ("ScaledObject", "ServiceMonitor")
+OWN_KINDS: Final = {"ScaledObject": 2, "ServiceMonitor": 2, "TriggerAuthentication": 1}
+"""Kinds of operators, and in how many of what is rendered each is: in the overlay, and in one example or none."""
 
 
 @cache
@@ -90,9 +92,20 @@ def test_a_misspelt_field_would_be_noticed(tmp_path: Path) -> None:
 def test_operators_take_the_objects_of_their_kinds(kind: str) -> None:
     of_kind = [found[kind] for name in RENDERED if kind in (found := objects(rendered(name)))]
 
-    assert len(of_kind) == 2, "the overlay's and one example's"
+    assert len(of_kind) == OWN_KINDS[kind]
     for thing in of_kind:
         check_own_kind(kind, thing)
+
+
+def test_prometheus_operator_takes_the_alert_rules() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yaml").read_text("utf-8"))
+    made = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "x"}}
+    check_own_kind("PrometheusRule", made | {"spec": rules})
+
+
+def test_the_overlays_scaler_asks_the_engine_as_somebody() -> None:
+    [trigger] = objects(overlaid())["ScaledObject"]["spec"]["triggers"]
+    assert trigger["authenticationRef"]["name"] == objects(overlaid())["TriggerAuthentication"]["metadata"]["name"]
 
 
 def test_chart_and_overlay_make_the_same_pods() -> None:
@@ -130,7 +143,7 @@ def test_a_pod_is_given_the_settings_and_more_time_to_stop_than_they_say(name: s
     spec = pod(text)["spec"]
 
     assert spec["containers"][0]["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}], name
-    assert spec["terminationGracePeriodSeconds"] >= int(settings["data"]["GRACE_SECONDS"]) + 10
+    assert spec["terminationGracePeriodSeconds"] >= int(settings["data"]["GRACE_SECONDS"]) + MARGIN_SECONDS
 
 
 def test_the_number_of_pods_is_the_scalers_where_there_is_one() -> None:

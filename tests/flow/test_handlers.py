@@ -49,6 +49,17 @@ async def test_an_echo_process_beside_a_task_for_an_assistant(rig: Rig) -> None:
     assert len(rig.questions()) == 1
 
 
+async def test_what_functions_complete_is_counted_apart_from_what_assistants_do(rig: Rig) -> None:
+    def completed() -> tuple[float, float]:
+        assistant, function = (metrics.TURNS.labels("complete", kind) for kind in ("assistant", "function"))
+        return assistant._value.get(), function._value.get()
+
+    assistant, function = completed()
+    await rig.run(await deployed(rig, served(rig, "echo"), rig.step("one"), served(rig, "echo_async")))
+
+    await wait_until(lambda: completed() == (assistant + 1, function + 2), what="turns of both kinds")
+
+
 @pytest.mark.parametrize(("fails", "throws"), [*product([True, False], repeat=2)])
 async def test_the_example_of_the_clients_readme(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, fails: bool, throws: bool

@@ -151,7 +151,7 @@ async def test_a_process_answers_its_probes_and_counts_its_turns(rig: Rig) -> No
 
     numbers = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     expected = {
-        'worker_turns_total{verdict="complete"}': 2,
+        'worker_turns_total{kind="assistant",verdict="complete"}': 2,
         'worker_threads_total{use="created"}': 1,
         'worker_threads_total{use="reused"}': 1,
         "worker_tasks_fetched_total": 2,

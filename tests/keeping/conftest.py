@@ -1,6 +1,7 @@
 """An engine, a Redis and a transcript that can be copied, lost and restored: each a server of its own."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from tests import backups
 from tests.flow.rig import Rig
 from tests.models import Model, unique
 from tests.rest import EngineRest, connect
@@ -18,7 +20,7 @@ from worker import bootstrap
 from worker.demo.engine import Engine
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST
-from worker.demo.servers import Valkey
+from worker.demo.servers import CLEAN_ENVIRONMENT, Valkey
 from worker.domain.conversations import EVERYTHING, MessageFilter
 from worker.domain.exchanges import TRANSCRIPT
 from worker.operate import doctor
@@ -29,7 +31,10 @@ STEPS = ("frame", "evaluate", "recommend")
 
 @dataclass(slots=True)
 class Stores:
-    """The three stores, each of which can be copied and restored as `docs/backup.md` says."""
+    """The three stores, each of which can be copied and restored by the commands of `docs/backup.md`.
+
+    A copy is the folder that it lies in.
+    """
 
     postgresql: PostgreSQL
     valkey: Valkey
@@ -37,23 +42,28 @@ class Stores:
     folder: Path
 
     def copy_engine(self) -> Path:
-        return self._dump("engine")
+        return self._copy(backups.commands("Back up", "engine.dump"))
 
     def restore_engine(self, copy: Path) -> None:
         self.engine.stop()
-        self._restore("engine", copy)
+        self._run(backups.commands("Restore", "engine.dump"), copy)
         self.engine.start()
 
     def copy_transcript(self) -> Path:
-        return self._dump("record")
+        return self._copy(backups.commands("Back up", "transcript.dump"))
 
     def restore_transcript(self, copy: Path | None) -> None:
         """Put a copy in its place; None: an empty database."""
-        self._restore("record", copy)
+        restoring = backups.commands("Restore", "transcript.dump")
+        if copy is None:
+            restoring = "\n".join(line for line in restoring.splitlines() if "pg_restore" not in line)
+        self._run(restoring, copy or self.folder)
 
     async def copy_redis(self) -> Path:
         """Have the append-only file written anew, and copy its folder."""
-        async with Redis.from_url(self.valkey.url()) as client:
+        rewriting, _, copying = backups.commands("Back up", "redis-copy").partition("\n")
+        assert rewriting.startswith("redis-cli BGREWRITEAOF ")
+        async with Redis.from_url(self.valkey.url()) as client:  # its own client is in no wheel
             await client.bgrewriteaof()
 
             async def written() -> bool:
@@ -61,32 +71,38 @@ class Stores:
                 return not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]
 
             await wait_until(written, what="the append-only file")
-        copy = self.folder / unique("redis")
-        shutil.copytree(self.valkey.directory / "appendonlydir", copy)
-        return copy
+        return self._copy(copying)
 
     def restore_redis(self, copy: Path | None) -> None:
         """Put a copy in its place; None: nothing at all is left."""
         self.valkey.stop()
-        shutil.rmtree(self.valkey.directory / "appendonlydir")
-        if copy is not None:
-            shutil.copytree(copy, self.valkey.directory / "appendonlydir")
+        if copy is None:
+            shutil.rmtree(self.valkey.directory / "appendonlydir")
+        else:
+            self._run(backups.commands("Restore", "redis-copy"), copy)
         self.valkey.start()
 
-    def _dump(self, database: str) -> Path:
-        copy = self.folder / unique(database)
-        address = self.postgresql._address(database)
-        done = self.postgresql._run("pg_dump", *address, "--format=custom", "--file", str(copy))
-        assert done.returncode == 0, done.stderr
+    def _copy(self, copying: str) -> Path:
+        copy = self.folder / unique("copy")
+        copy.mkdir()
+        self._run(copying, copy)
         return copy
 
-    def _restore(self, database: str, copy: Path | None) -> None:
-        self.postgresql.sql(f"DROP DATABASE {database} WITH (FORCE)")
-        self.postgresql.sql(f"CREATE DATABASE {database}")
-        if copy is not None:
-            address = self.postgresql._address(database)
-            done = self.postgresql._run("pg_restore", *address, "--exit-on-error", str(copy))
-            assert done.returncode == 0, done.stderr
+    def _run(self, commands: str, folder: Path) -> None:
+        here = {
+            "HOST": HOST,
+            "ADMIN": self.postgresql.user,
+            "USER": self.postgresql.user,
+            "ENGINE_DATABASE": "engine",
+            "TRANSCRIPT_DATABASE": "record",
+            "/var/lib/redis": str(self.valkey.directory),
+        }
+        told = {
+            "PATH": f"{self.postgresql._binaries()}:{os.environ['PATH']}",
+            "PGPORT": str(self.postgresql.port),
+            "PGPASSWORD": self.postgresql.password,
+        }
+        backups.run(commands, here, folder, {**CLEAN_ENVIRONMENT, **told})
 
 
 @dataclass(slots=True)

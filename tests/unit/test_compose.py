@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator, ValidationError
 
-from tests.deployed import FILE, read, unknown
+from tests.deployed import FILE, MARGIN_SECONDS, read, unknown
 from worker.specs import providers
 
 ROOT: Final = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def test_a_worker_is_told_settings_that_it_knows_and_takes(name: str) -> None:
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_is_given_more_time_to_stop_than_it_takes(name: str) -> None:
     service = SERVICES[name]
-    assert seconds(service["stop_grace_period"]) >= read(service["environment"]).grace_seconds + 5
+    assert seconds(service["stop_grace_period"]) >= read(service["environment"]).grace_seconds + MARGIN_SECONDS
 
 
 @pytest.mark.parametrize("name", WORKERS)

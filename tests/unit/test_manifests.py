@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import tomllib
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -20,6 +22,7 @@ KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 HELM: Final = ROOT / "deploy" / "helm"
 EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"))
 CHART_SCHEMA: Final = json.loads((HELM / "values.schema.json").read_text("utf-8"))
+INSTALL: Final = (ROOT / "docs" / "install.md").read_text("utf-8")
 DOCKERFILE: Final = (ROOT / "docker" / "Dockerfile").read_text("utf-8")
 SECRETS: Final = {
     name.upper()
@@ -33,7 +36,7 @@ def loaded(path: Path) -> Any:
 
 
 def pairs(lines: list[str]) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in lines)
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
 def overlaid() -> dict[str, str]:
@@ -41,6 +44,19 @@ def overlaid() -> dict[str, str]:
     overlay = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")
     [more] = [each["literals"] for each in overlay["configMapGenerator"] if each.get("behavior") == "merge"]
     return pairs((KUBERNETES / "base" / "settings.env").read_text("utf-8").splitlines()) | pairs(more)
+
+
+def scaled() -> Any:
+    """What the component scales by, with what the example's overlay makes of it."""
+    found = loaded(KUBERNETES / "components" / "keda" / "scaled-object.yaml")
+    [patch] = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")["patches"]
+    assert patch["target"] == {"kind": found["kind"], "name": found["metadata"]["name"]}
+    for each in yaml.safe_load(patch["patch"]):
+        *way, last = [int(step) if step.isdigit() else step for step in each["path"].split("/")[1:]]
+        at = reduce(lambda node, step: node[step], way, found)
+        assert (last in at) == (each["op"] == "replace"), each
+        at[last] = each["value"]
+    return found["spec"]
 
 
 def laid(below: Any, above: Any) -> Any:
@@ -85,6 +101,12 @@ def test_a_pod_is_given_more_time_to_stop_than_its_worker_takes() -> None:
     assert pod["terminationGracePeriodSeconds"] >= read(overlaid()).grace_seconds + MARGIN_SECONDS
 
 
+def test_the_guides_say_how_much_more_time_that_is() -> None:
+    scale = (ROOT / "docs" / "scale.md").read_text("utf-8")
+    for page in (INSTALL, scale):
+        assert re.findall(r"(\d+) s\s+more", page) == [str(MARGIN_SECONDS)]
+
+
 def test_secrets_are_told_as_files_alone() -> None:
     for told in (overlaid(), *map(chart_settings, EXAMPLES)):
         assert not SECRETS & told.keys()
@@ -92,15 +114,52 @@ def test_secrets_are_told_as_files_alone() -> None:
 
 
 def test_the_scaler_reckons_with_as_many_tasks_as_a_worker_takes() -> None:
-    scaled = loaded(KUBERNETES / "components" / "keda" / "scaled-object.yaml")["spec"]
-    [trigger] = scaled["triggers"]
+    spec = scaled()
+    [trigger] = spec["triggers"]
     told = overlaid()
 
     assert trigger["metadata"]["targetValue"] == told["MAX_TASKS"]
     assert trigger["metadata"]["url"].startswith(
         f"{told['ENGINE_URL']}/external-task/count?topicName={told['TOPICS']}&"
     )
-    assert scaled["minReplicaCount"] == 1
+    assert spec["minReplicaCount"] == 1
+
+
+def test_the_scaler_asks_an_engine_that_wants_a_password_with_what_the_secret_has() -> None:
+    [trigger] = scaled()["triggers"]
+    authentication = loaded(KUBERNETES / "overlays" / "example" / "trigger-authentication.yaml")
+    [command] = re.findall(r"kubectl create secret generic .+?```", INSTALL, re.DOTALL)
+    keys = {each["key"]: each["parameter"] for each in authentication["spec"]["secretTargetRef"]}
+
+    assert "ENGINE_USER" in overlaid()
+    assert trigger["metadata"]["authMode"] == "basic"
+    assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
+    assert sorted(keys.values()) == ["password", "username"]
+    assert all(re.search(rf"--from-(file|literal)={key}\b", command) for key in keys)
+    assert f"--from-literal=engine_user={overlaid()['ENGINE_USER']}" in command
+
+
+def test_the_rules_that_the_guide_gives_to_prometheus_operator_are_all_of_them() -> None:
+    [command] = re.findall(r"^(\{ printf .+?) \| kubectl apply", INSTALL, re.DOTALL | re.MULTILINE)
+    made = subprocess.run(["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    rule = yaml.safe_load(made)
+    assert rule.pop("spec") == loaded(ROOT / "deploy" / "monitoring" / "alerts.yaml")
+    assert rule == {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "assistant-worker"},
+    }
+
+
+def test_engines_in_several_namespaces_have_a_job_each() -> None:
+    [endpoint] = loaded(KUBERNETES / "components" / "prometheus" / "service-monitor.yaml")["spec"]["endpoints"]
+    [job] = endpoint["relabelings"]
+
+    assert (job["targetLabel"], job["separator"]) == ("job", "/")
+    assert job["sourceLabels"] == ["__meta_kubernetes_namespace", "__meta_kubernetes_service_name"]
+    chart = (HELM / "templates" / "service.yaml").read_text("utf-8")
+    assert yaml.safe_load(chart[chart.index("      relabelings:") : chart.rindex("{{- end }}")])["relabelings"] == [job]
 
 
 def test_the_example_of_an_assistant_is_one() -> None:
@@ -115,8 +174,15 @@ def test_the_charts_schema_takes_its_examples(example: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"replica": 2}, {"settings": {"OPENAI_API_KEY": "x"}}, {"autoscaling": {"enabled": True, "topics": []}}],
-    ids=["misspelt", "secret", "no topics"],
+    [
+        {"replica": 2},
+        {"settings": {"OPENAI_API_KEY": "x"}},
+        {"settings": {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=x"}},
+        {"settings": {"HEALTH_PORT": 9090}},
+        {"settings": {"API_PORT": 9091}},
+        {"autoscaling": {"enabled": True, "topics": []}},
+    ],
+    ids=["misspelt", "secret", "secret header", "port of probes", "port of the page", "no topics"],
 )
 def test_the_charts_schema_refuses_what_would_not_work(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -124,7 +190,7 @@ def test_the_charts_schema_refuses_what_would_not_work(wrong: dict[str, Any]) ->
 
 
 def test_the_charts_schema_knows_a_secret_by_its_name() -> None:
-    secret = CHART_SCHEMA["properties"]["settings"]["propertyNames"]["not"]["pattern"]
+    secret = CHART_SCHEMA["properties"]["settings"]["propertyNames"]["allOf"][0]["not"]["pattern"]
     assert {name for name in map(str.upper, Settings.model_fields) if re.search(secret, name)} == SECRETS
 
 

@@ -32,7 +32,7 @@ def test_every_row_is_a_metric() -> None:
 def test_every_label_of_fixed_words_has_them_told() -> None:
     told = {name: text for name, _, _, _, text in ROW.findall(PAGE)}
     for metric, words in {
-        "worker_turns_total": ("complete", "fail", "bpmnerror", "park", "unlock", "abandon"),
+        "worker_turns_total": ("complete", "fail", "bpmnerror", "park", "unlock", "abandon", "assistant", "function"),
         "worker_budgets_total": ("over", "nearly"),
         "worker_visits_total": ("opened", "closed", "silent", "lost"),
         "worker_stopped": ("all", "assistant", "provider", "tenant", "topic"),

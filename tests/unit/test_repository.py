@@ -161,6 +161,21 @@ def _names_event(call: ast.Call) -> bool:
     return False
 
 
+def test_every_event_of_trouble_has_its_row_on_the_page_for_troubles() -> None:
+    page = texts()["docs/troubleshooting.md"]
+    seen = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| "))
+    troubles = {
+        Event[call.args[0].attr]
+        for _, text in sources()
+        for call in _log_calls(text)
+        if call.func.attr not in {"debug", "info"}  # type: ignore[attr-defined]  # as `_log_calls` has found it
+        and isinstance(call.args[0], ast.Attribute)
+    }
+
+    assert Event.TURN not in troubles
+    assert [event for event in Event if event in troubles and not re.search(rf"`{event}\b", seen)] == []
+
+
 METRICS = sorted(name for name, each in vars(metrics).items() if isinstance(each, MetricWrapperBase))
 
 

@@ -309,6 +309,7 @@ async def _handling(
         Delivery(engine, adapters.threads),
         dependencies,
         stopping.is_set,
+        kind="function",
     )
     topics = OpenTopics(HandlerTopics(functions, engine), stopped)
     sieves.append(sieve := Sieve(engine, topics, shown := metrics.HANDLER_POLLING))

@@ -10,6 +10,9 @@ from enum import StrEnum
 from worker.domain.conversations import Stored, Subject, owner
 from worker.domain.threads import SHARED_SCOPE, Thread, ThreadKey
 
+HELD = "held: "
+"""How it begins what says that a legal hold keeps something, and nothing else."""
+
 
 class Store(StrEnum):
     """Where something of a conversation can lie."""
@@ -55,6 +58,11 @@ class Step:
     def name(self) -> tuple[Store, str]:
         """What tells it from other steps."""
         return self.store, self.what
+
+    @property
+    def is_held(self) -> bool:
+        """Whether only a legal hold keeps it."""
+        return self.status is Status.OPEN and self.why.startswith(HELD)
 
     def removed(self, count: int, at: datetime) -> "Step":
         """Say that it is done."""
@@ -107,6 +115,11 @@ class Receipt:
     def open(self) -> tuple[Step, ...]:
         """What could not be removed yet."""
         return tuple(step for step in self.steps if step.status is Status.OPEN)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether legal holds alone keep it from being complete."""
+        return bool(self.open) and all(step.is_held for step in self.open)
 
     @property
     def named(self) -> dict[tuple[Store, str], Step]:

@@ -123,7 +123,10 @@ class Eraser:
                     receipts.append(await self._carry_out(replace(known, absent=known.absent or absent)))
             except Exception as exc:  # noqa: BLE001 - nor does an order
                 log.warning(Event.END_DELAYED, what=f"order {order}", reason=why(exc))
-        metrics.ERASURES_OPEN.set(len(await self._ports.orders.open_orders()))
+        open_ = set(await self._ports.orders.open_orders())
+        held = {each.id for each in receipts if each.is_held} & open_
+        metrics.ERASURES_OPEN.set(len(open_ - held))
+        metrics.ERASURES_HELD.set(len(held))
         return receipts
 
     async def _carry_out(self, receipt: Receipt) -> Receipt:

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from worker.domain import meta
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Subject, session_id
-from worker.domain.endings import Kept, Status, Step, Store, Trace, Unrecorded, is_of, may_be_of
+from worker.domain.endings import HELD, Kept, Status, Step, Store, Trace, Unrecorded, is_of, may_be_of
 from worker.domain.memory import EMBEDDED, Forgotten, MemorySubject
 from worker.domain.tasks import THREAD_VARIABLE, Variable
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey, address
@@ -475,13 +475,13 @@ def held_records(names: Sequence[str]) -> str:
     """Say what keeps the texts of records."""
     one = len(names) == 1
     what = f"decision {names[0]} is" if one else f"decisions {', '.join(names)} are"
-    return f"held: {what} on legal hold; once `decisions release` has lifted {'it' if one else 'each'}, this is erased"
+    return f"{HELD}{what} on legal hold; once `decisions release` has lifted {'it' if one else 'each'}, this is erased"
 
 
 def held_messages(count: int) -> str:
     """Say what keeps messages."""
     what = "a message is" if count == 1 else f"{count} messages are"
-    return f"held: {what} cited by decisions on legal hold (`decisions list` shows which); released, this is erased"
+    return f"{HELD}{what} cited by decisions on legal hold (`decisions list` shows which); released, this is erased"
 
 
 def _subjects(case: Case) -> list[Subject]:

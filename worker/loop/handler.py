@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -54,6 +54,7 @@ class TaskHandler:
         delivery: Delivery,
         dependencies: Dependencies,
         stopping: Callable[[], bool],
+        kind: Literal["assistant", "function"] = "assistant",
     ) -> None:
         self._leases = leases
         self._slots = slots
@@ -62,6 +63,7 @@ class TaskHandler:
         self._delivery = delivery
         self._dependencies = dependencies
         self._stopping = stopping
+        self._kind = kind
 
     async def handle(self, task: Task) -> Verdict:
         """See the task through; return what the engine was told."""
@@ -86,6 +88,7 @@ class TaskHandler:
             except Exception as exc:  # noqa: BLE001 - one task's trouble must not end the worker; its lock runs out
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             finally:
+                metrics.of(metrics.TURNS, type(told).__name__.lower(), self._kind).inc()
                 _tell(task, facts, told, monotonic() - started)
                 span.told(type(told).__name__.lower(), facts.assistant, facts.error)
         return told
@@ -141,9 +144,8 @@ class TaskHandler:
 
 
 def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
-    """Write the one line of a turn, and count it."""
+    """Write the one line of a turn, and count what is in it."""
     verdict = type(told).__name__.lower()
-    metrics.of(metrics.TURNS, verdict).inc()
     if isinstance(told, Fail) and not told.retries:
         metrics.INCIDENTS.inc()
     for phase, spent in facts.seconds.items():

@@ -27,7 +27,11 @@ LEFT_OUT = Gauge(
     "worker_definitions_left_out", "Definitions on a topic that are not polled for, as the engine refuses such polls."
 )
 TASKS_FETCHED = Counter("worker_tasks_fetched", "Tasks locked by our polls.")
-TURNS = Counter("worker_turns", "Turns by what the engine was told.", ["verdict"])
+TURNS = Counter(
+    "worker_turns",
+    "Turns by what the engine was told, and by who has the task: an assistant or a function.",
+    ["verdict", "kind"],
+)
 ASKS = Counter("worker_asks", "Turns of what persons ask, by how it stands then.", ["state"])
 ASKS_WAITING = Gauge(
     "worker_asks_waiting", "What persons have asked that is not answered yet. The same at all workers."
@@ -125,7 +129,10 @@ UNREMEMBERED = Gauge(
     "What has yet to be remembered: waiting, late of these, and proposed to persons. The same at all workers.",
     ["state"],
 )
-ERASURES_OPEN = Gauge("worker_erasures_open", "Orders to erase that are not complete.")
+ERASURES_OPEN = Gauge(
+    "worker_erasures_open", "Orders to erase that are not complete, but for those that legal holds alone keep."
+)
+ERASURES_HELD = Gauge("worker_erasures_held", "Orders to erase that legal holds alone keep from being complete.")
 UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that a sink may not have yet, of all workers.", ["sink"])
 
 _OF: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}

@@ -9,6 +9,7 @@ from functools import partial
 
 from tests.fakes.clock import now
 from tests.fakes.decisions import FakeBook, FakeSources
+from tests.fakes.documents import FakeDocuments
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
@@ -184,6 +185,7 @@ class Core:
         self.world = World()
         self.provider = FakeProvider()
         self.model = FakeModel()
+        self.documents = FakeDocuments()
         self.watchers: Watchers | None = None
         self.window: int | None = None
         self.several = False
@@ -284,6 +286,7 @@ class Core:
             crew.start,
             stopped,
             fleet,
+            self.documents,
             self.recording if self.records else None,
             self.history if self.records else None,
             self.prices,

@@ -22,6 +22,7 @@ from worker.domain.threads import (
     ref,
     size,
 )
+from worker.ports.documents import Documents
 from worker.ports.limits import Seats
 from worker.ports.providers import Watchers
 from worker.ports.sinks import Recording
@@ -118,7 +119,8 @@ class Ground:
 
     `provider_down` is told when a provider cannot be asked, by its name. `trouble_of` says why one cannot be asked now,
     None if it can. `later` takes work that nobody waits for. `stopped` is what operators have stopped, `fleet` the
-    other workers. `prices` by provider, and `seats` of those that have limits.
+    other workers, `documents` reads those that tasks are given. `prices` by provider, and `seats` of those that have
+    limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
     no budgets, without `watchers` nobody reads along, without `recalling` nothing is remembered beyond an instance.
@@ -133,6 +135,7 @@ class Ground:
     later: Later
     stopped: Stopped
     fleet: Fleet
+    documents: Documents
     recording: Recording | None = None
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)

@@ -239,7 +239,8 @@ class Turn:
     async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts, repair: str) -> str:
         """Put the question together."""
         task, activity, room = assignment.task, assignment.activity, self._rules.input_tokens
-        inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, room)
+        documents = self._ground.documents
+        inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, documents, room)
         facts.left_out = inputs.left_out
         heard = {f"answers of {name}": await self._heard(assignment, name) for name in assignment.wanted.heard}
         remembered = {"what is remembered": assignment.known.shown} if assignment.known.shown else {}

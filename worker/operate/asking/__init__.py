@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 from worker import settings
 from worker.bootstrap.adapters import model_of
 from worker.bootstrap.written import allowed, provider_specs, rules
+from worker.documents import DocumentReader
 from worker.domain import deployed
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Task, Variable, has_expression
@@ -181,6 +182,7 @@ async def _taken(
             alone.later,
             stopped,
             Fleet(nobody.as_presence(), lambda: specs.versions),
+            DocumentReader(),
             history=alone.NoHistory(),
             prices={name: spec.prices for name, spec in known.items()},
         )

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 
+from worker.domain.documents import Kind
 from worker.domain.threads import (
     OWN,
     SAFE_BYTES_PER_TOKEN,
@@ -76,9 +77,11 @@ class RememberingProvider:
         context_tokens: int | None = None,
         *,
         weighs: bool = False,
+        takes: frozenset[Kind] = frozenset(),
     ) -> None:
         self.name = name
         self.weighs = weighs
+        self.takes = takes
         self.context_tokens = context_tokens
         self._model = model
         self._histories = histories
@@ -127,7 +130,14 @@ class RememberingProvider:
             rest = replace(assistant, timeout=timedelta(seconds=max(ends_at - monotonic(), 0.001)))
             try:
                 said = story.told(first, window)
-                answer = await self._model.ask(said, question.text, rest, cache_key=question.cache_key, watcher=watcher)
+                answer = await self._model.ask(
+                    said,
+                    question.text,
+                    rest,
+                    cache_key=question.cache_key,
+                    watcher=watcher,
+                    attached=question.attached,
+                )
             except ContextFull:
                 if first == len(story.turns):
                     raise
@@ -291,7 +301,7 @@ def _room(window: float | None, question: Question, assistant: Assistant) -> flo
 
 def _asked(question: Question, assistant: Assistant) -> int:
     """Count what is sent beside the history, in bytes."""
-    return size(question.text) + size(assistant.instructions)
+    return question.size + size(assistant.instructions)
 
 
 def _beginning(key: ThreadKey) -> str:

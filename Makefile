@@ -161,11 +161,11 @@ bare:
 # Needs uv. Writes hashes and no address of any package index.
 lock:
 	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "build --group build" "otel pyproject.toml --extra otel" \
-	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" "report pyproject.toml --extra report" \
+	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" "report pyproject.toml --extra report" "documents pyproject.toml --extra documents" \
 	    "node --group node" "deploy --group deploy" "oracles --group oracles" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
 	    "zep-v2 tests/zep/v2.in" "zep-v4 tests/zep/v4.in" \
-	    "dev pyproject.toml --extra decisions --extra demo --extra oidc --extra otel --extra report --group build --group node --group bench --group test"; do \
+	    "dev pyproject.toml --extra decisions --extra demo --extra documents --extra oidc --extra otel --extra report --group build --group node --group bench --group test"; do \
 	  set -- $$set; name=$$1; shift; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$@ -o $(PINS)/$$name.txt; \

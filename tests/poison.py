@@ -80,7 +80,7 @@ POISONS = {
         {"x": {"type": "Json", "value": json.dumps(["x" * 1000] * 200)}},
     ),
     "deep JSON": Poison("", {"data_input": "x"}, {"x": {"type": "Json", "value": "[" * 3000}}, completes=True),
-    "document": Poison("nothing of input 'x' can be read", {"data_input": "x"}, {"x": file(b"%PDF-1.7")}),
+    "document": Poison("the document in input 'x'", {"data_input": "x"}, {"x": file(b"%PDF-1.7")}),
     "file with a slash": Poison("cannot be asked for", {"data_input": "a/b"}, {"a/b": file(b"x")}),
     "object of Java's": Poison("nothing of input 'java' can be read", {"data_input": "java"}, before=JAVA),
     "prompt that is a list": Poison("has to be evaluated to a text", inputs={"prompt": "${java}"}, before=JAVA),

@@ -17,6 +17,7 @@ from time import perf_counter
 import structlog
 
 from worker.demo.servers import Valkey
+from worker.domain.documents import Attachment
 from worker.domain.threads import Answer, Assistant, Entered, Question, Remembered, Said, Thread, ThreadKey
 from worker.ports.providers import Watcher
 from worker.redis import RedisThreads, open_redis
@@ -45,6 +46,7 @@ class InstantModel:
         *,
         cache_key: str = "",  # noqa: ARG002 - the port's
         watcher: Watcher | None = None,  # noqa: ARG002 - the port's
+        attached: Sequence[Attachment] = (),  # noqa: ARG002 - the port's
     ) -> Answer:
         if question == SUMMARY_TASK:
             self.folding += 1

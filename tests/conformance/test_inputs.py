@@ -4,10 +4,12 @@ import base64
 import json
 import re
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from tests import papers
 from tests.conformance.questions import about, inputs
 from tests.flow.gateway import Passed, gateway
 from tests.flow.rig import Rig
@@ -18,9 +20,9 @@ def encoded(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def file(content: bytes, kind: str = "text/plain", encoding: str = "UTF-8") -> dict[str, Any]:
+def file(content: bytes, kind: str = "text/plain", encoding: str = "UTF-8", name: str = "paper.txt") -> dict[str, Any]:
     """A File variable."""
-    info = {"filename": "paper.txt", "mimeType": kind, "encoding": encoding}
+    info = {"filename": name, "mimeType": kind, "encoding": encoding}
     return {"type": "File", "value": encoded(content), "valueInfo": info}
 
 
@@ -60,10 +62,95 @@ async def test_every_type_of_variable_is_shown_as_a_person_would_read_it(rig: Ri
     assert inputs(question) == {name.removesuffix("?"): text for name, (_, text) in SHOWN.items()}
 
 
-@pytest.mark.parametrize("content", [b"%PDF-1.7 ...", b"PK\x03\x04 word/document.xml", b"a\0b"])
-async def test_a_document_is_an_incident_whatever_type_it_was_given(rig: Rig, content: bytes) -> None:
-    said = await refused(rig, "paper", {"paper": file(content)})
-    assert "nothing of input 'paper' can be read, it is of type File text/plain: hand over its text" in said
+async def test_documents_are_read_whatever_type_they_were_given(rig: Rig) -> None:
+    offer = papers.pdf("Twelve chargers", "", "Delivered in May")
+    prices = papers.xlsx(Prices=[["kW", "EUR"], [150, 9.5]], Terms=[["net"]])
+    letter = papers.docx(papers.paragraph("Dear buyer"))
+    given = {
+        "offer": file(offer, "application/pdf", name="offer.pdf"),
+        "prices": file(prices, "text/plain", name="prices.xlsx"),
+        "page": file(b"<script>x</script><p>Seen", "text/html", name="page.html"),
+        "letter": {"value": encoded(letter), "type": "Bytes"},
+    }
+    model = await rig.deploy(rig.step("review", data_input=",".join(given)))
+    await rig.start_worker()
+    await rig.run(model, given)
+
+    [question] = rig.questions()
+    shown = question.partition("## Inputs\n\n")[2]
+    assert shown.startswith(
+        f"""### offer (File)
+
+offer.pdf, application/pdf, sha256 {sha256(offer).hexdigest()}
+
+#### page 1 of 3
+
+    Twelve chargers
+
+#### page 2 of 3
+
+    (no text can be read here)
+
+#### page 3 of 3
+
+    Delivered in May
+
+### prices (File)
+
+prices.xlsx, text/plain, sha256 {sha256(prices).hexdigest()}
+
+#### sheet 1 of 2: Prices
+
+    1: kW | EUR
+    2: 150 | 9.5
+
+#### sheet 2 of 2: Terms
+
+    1: net
+
+### page (File)
+
+page.html, text/html, sha256 {sha256(given_bytes(given["page"])).hexdigest()}
+
+    Seen
+
+### letter (Bytes)
+
+sha256 {sha256(letter).hexdigest()}
+
+    Dear buyer
+
+"""
+    )
+
+
+def given_bytes(variable: dict[str, Any]) -> bytes:
+    return base64.b64decode(variable["value"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"%PDF-1.7 ...", "(paper.txt) cannot be read and may be damaged"),
+        (b"PK\x03\x04 word/document.xml", "(paper.txt) cannot be read and may be damaged"),
+        (b"\xd0\xcf\x11\xe0 Word.Document.8", "(paper.txt) is of an older Office or has a password: save it as DOCX"),
+        (papers.pdf("", ""), "(paper.txt) has no text that can be read, as a scan has none"),
+    ],
+)
+async def test_a_document_that_cannot_be_read_is_an_incident(rig: Rig, content: bytes, said: str) -> None:
+    message = await refused(rig, "paper", {"paper": file(content)})
+    assert f"the document in input 'paper' {said}" in message
+    assert "Correct the variable, then set the retries again." in message
+
+
+async def test_a_document_with_more_text_than_there_is_room_for_is_an_incident(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("frame", data_input="paper"))
+    await rig.start_worker(input_tokens=300)
+    instance = await rig.rest.start(model, {"paper": file(papers.pdf(*["x" * 60] * 40))})
+    await rig.until_failed(instance)
+    [incident] = await rig.rest.incidents(instance)
+
+    assert "the text of the document in input 'paper' comes to at least 1,201 bytes" in incident["incidentMessage"]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +158,7 @@ async def test_a_document_is_an_incident_whatever_type_it_was_given(rig: Rig, co
     [
         (file(b"\x89PNG", "image/png"), "File image/png"),
         (file(b"PK", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), "File application/vnd"),
+        (file(b"a\0b"), "File text/plain"),
         ({"value": encoded(b"\0\xff"), "type": "Bytes"}, "Bytes"),
     ],
 )

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tests.contract.questions import assistant, question
 from tests.fakes.watcher import FakeWatcher
+from worker.domain.documents import Attachment
 from worker.domain.providers import Api, ProviderSpec
 from worker.domain.threads import Answer, Assistant, Said
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
@@ -37,14 +38,21 @@ class Asking:
         """What the scripted server, and an error's text, call a turn."""
         return CALLS[self.api]
 
-    async def ask(self, text: str = "", spec: Assistant | None = None, said: Sequence[Said] = ()) -> Answer:
+    async def ask(
+        self,
+        text: str = "",
+        spec: Assistant | None = None,
+        said: Sequence[Said] = (),
+        attached: tuple[Attachment, ...] = (),
+    ) -> Answer:
         """One turn."""
         put, watcher = question(text) if text else question(), FakeWatcher() if self.streamed else None
+        put = replace(put, attached=attached)
         self.watcher = watcher
         if isinstance(self.provider, OpenAIProvider):
             answer = await self.provider.ask(self.thread, put, spec or assistant(), watcher)
         else:
-            answer = await self.provider.ask(said, put.text, spec or assistant(), watcher=watcher)
+            answer = await self.provider.ask(said, put.text, spec or assistant(), watcher=watcher, attached=attached)
         if watcher is not None:
             assert watcher.text == answer.text
         return answer

@@ -18,9 +18,11 @@ from tests.contract.test_models_wire import RawServer, http, raw_server
 from tests.contract.test_redis_tls import PAIR
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
+from worker.domain.documents import Attachment
 from worker.domain.providers import Api, ProviderSpec, Schemas
 from worker.domain.threads import Outcome, Said
 from worker.errors import ModelUnknown, Permanent, ProviderAway, WorkerError
+from worker.providers import OpenAIProvider
 from worker.runtime.clock import monotonic
 
 REPLIES: Mapping[Api, Any] = {
@@ -123,6 +125,47 @@ async def test_schema_is_sent_as_strictly_as_the_provider_can(server: ModelServe
     assert (body["temperature"], limit) == (0.0, 400)
     assert sent == (None if schemas == "none" else wanted)
     assert (json.dumps(SCHEMA) in told) == (schemas == "none")
+
+
+PICTURE = Attachment("plan.png", "image/png", b"\x89PNG")
+PAPER = Attachment("offer.pdf", "application/pdf", b"%PDF-1.7")
+
+
+async def test_what_goes_along_with_a_question_is_sent_as_the_api_takes_it(server: ModelServer, api: Api) -> None:
+    async with asking(stateless(api, server)) as turns:
+        if api == "conversations":
+            turns.thread = await _thread(turns)
+        answer = await turns.ask("Seen?", said=BEFORE[1:2], attached=(PICTURE, PAPER))
+
+    body = server.requests(turns.call)[0]["body"]
+    picture, paper = "data:image/png;base64,iVBORw==", "data:application/pdf;base64,JVBERi0xLjc="
+    text, *others = body["messages" if api == "chat" else "input"][-1]["content"]
+    assert text["text"].startswith("First?\n\nSeen?" if api == "chat" else "Seen?")
+    if api == "chat":
+        assert text["type"] == "text"
+        assert others == [
+            {"type": "image_url", "image_url": {"url": picture}},
+            {"type": "file", "file": {"filename": "offer.pdf", "file_data": paper}},
+        ]
+    else:
+        assert text["type"] == "input_text"
+        assert others == [
+            {"type": "input_image", "image_url": picture, "detail": "auto"},
+            {"type": "input_file", "filename": "offer.pdf", "file_data": paper},
+        ]
+    assert answer.input_tokens is not None
+    assert answer.input_tokens > 2000
+
+
+async def test_the_answer_to_a_question_with_attachments_is_found_on_its_thread(server: ModelServer) -> None:
+    async with asking(stateless("conversations", server)) as turns:
+        assert isinstance(turns.provider, OpenAIProvider)
+        thread, put = await _thread(turns), replace(question("Seen?"), attached=(PICTURE, PAPER))
+        answer = await turns.provider.ask(thread, put, assistant())
+
+        found = await turns.provider.look(thread, put.ref)
+        assert found is not None
+        assert found.text == answer.text
 
 
 async def _thread(turns: Asking) -> str:

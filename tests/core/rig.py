@@ -9,6 +9,7 @@ from functools import partial
 
 from tests.fakes.clock import now
 from tests.fakes.decisions import FakeBook, FakeSources
+from tests.fakes.documents import FakeDocuments
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
@@ -17,6 +18,7 @@ from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.decisions.keys import SigningKey
 from worker.domain.budgets import Budgets
+from worker.domain.documents import Kind
 from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.providers import Limits, ProviderSpec
@@ -174,18 +176,20 @@ class Worker:
 class Core:
     """The ground that all workers of a test stand on.
 
-    `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any. Both
-    have a `window` of so many tokens. With `weighing` there is the provider `judge`, too, which answers decision
-    questions alone. Without `records` there is no transcript. With `tells_outages` workers tell each
-    other of providers that are down.
+    `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any.
+    Both have a `window` of so many tokens, and take as they are what `takes` says. With `weighing` there is the
+    provider `judge`, too, which answers decision questions alone. Without `records` there is no transcript. With
+    `tells_outages` workers tell each other of providers that are down.
     """
 
     def __init__(self) -> None:
         self.world = World()
         self.provider = FakeProvider()
         self.model = FakeModel()
+        self.documents = FakeDocuments()
         self.watchers: Watchers | None = None
         self.window: int | None = None
+        self.takes: frozenset[Kind] = frozenset()
         self.several = False
         self.weighing = False
         self.judge = FakeModel()
@@ -240,9 +244,11 @@ class Core:
         account = Account(
             provider, RedisAnchors(self.redis, prefix="aw", engine="default", provider="openai"), None, "default"
         )
-        providers: dict[str, ThreadProvider] = {"openai": AnchoredProvider(provider, account, "openai", self.window)}
+        providers: dict[str, ThreadProvider] = {
+            "openai": AnchoredProvider(provider, account, "openai", self.window, self.takes)
+        }
         if self.several:
-            providers["local"] = RememberingProvider("local", model, threads, self.window)
+            providers["local"] = RememberingProvider("local", model, threads, self.window, takes=self.takes)
         if self.weighing:
             judge = life.lives("judge", self.judge)
             providers["judge"] = RememberingProvider("judge", judge, threads, self.window, weighs=True)
@@ -284,6 +290,7 @@ class Core:
             crew.start,
             stopped,
             fleet,
+            self.documents,
             self.recording if self.records else None,
             self.history if self.records else None,
             self.prices,

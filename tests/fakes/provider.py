@@ -9,6 +9,7 @@ from itertools import count, pairwise
 
 from tests.fakes.script import Script
 from worker.accounts.account import PURPOSE
+from worker.domain.documents import Attachment
 from worker.domain.refs import ref_line
 from worker.domain.threads import Answer, Assistant, Question, Said
 from worker.errors import ThreadGone
@@ -44,6 +45,7 @@ class FakeModel:
         self.script = Script()
         self.answer: Callable[[str], Answer] = lambda question: Answer(f"answer {len(self.told)}: {question[-20:]}")
         self.told: list[tuple[list[Said], str]] = []
+        self.attached: list[list[Attachment]] = []
 
     async def ask(
         self,
@@ -53,8 +55,10 @@ class FakeModel:
         *,
         cache_key: str = "",  # noqa: ARG002 - of the port
         watcher: Watcher | None = None,
+        attached: Sequence[Attachment] = (),
     ) -> Answer:
         self.told.append((list(said), question))
+        self.attached.append(list(attached))
         begin(watcher)
         await self.script.reach("ask", said, question, assistant)
         return tell(self.answer(question), watcher)

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 from markdown_it import MarkdownIt
 
+from worker.domain.documents import Document, Page
 from worker.domain.questions import Kind
 from worker.domain.tasks import Activity, Task, Variable
 from worker.domain.threads import Answer, Assistant, Entered, Hold, Outcome, ThreadKey
@@ -133,8 +134,18 @@ def test_question_of_the_first_example_is_shown_as_it_is_asked() -> None:
         "offer": Variable("Twelve chargers of 150 kW, delivered in May.", "String"),
         "requirements": Variable(json.dumps(["180 kW each"]), "Json"),
     }
-    [shown] = blocks("text")
+    shown, _ = blocks("text")
     assert shown == prompt.text(task(activity), activity, inputs.whole(given)) + "\n"
+
+
+def test_document_of_the_example_is_shown_as_it_is_asked() -> None:
+    _, shown = blocks("text")
+    pages = (Page("page 1 of 2", "Twelve chargers of 150 kW, delivered in May."), Page("page 2 of 2", ""))
+    [sha256] = re.findall("sha256 ([0-9a-f]+)", shown)
+    document = Document("offer.pdf", "application/pdf", sha256, pages)
+
+    assert shown == rendering.section_of("offer", document) + "\n"
+    assert len(sha256) == 64
 
 
 def test_incident_texts_are_those_of_the_worker(tmp_path: Path) -> None:

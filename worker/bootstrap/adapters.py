@@ -93,9 +93,11 @@ class Connected:
         """Have it as turns see it."""
         if self.account is None:
             model = cast("Model", self.provider)
-            window, weighs = self.spec.context_tokens, self.spec.weighs
-            return RememberingProvider(self.spec.name, model, threads, window, weighs=weighs)
-        return AnchoredProvider(cast("Provider", self.provider), self.account, self.spec.name, self.spec.context_tokens)
+            return remembering(self.spec, model, threads)
+        spec = self.spec
+        return AnchoredProvider(
+            cast("Provider", self.provider), self.account, spec.name, spec.context_tokens, spec.takes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +308,11 @@ async def _open_provider(
             return Connected(spec, DecisionsModel(client), client)
         case "systemone":
             return Connected(spec, SystemOneModel(client), client)
+
+
+def remembering(spec: ProviderSpec, model: Model, histories: Histories) -> RememberingProvider:
+    """Have one that keeps nothing as turns see it."""
+    return RememberingProvider(spec.name, model, histories, spec.context_tokens, weighs=spec.weighs, takes=spec.takes)
 
 
 async def model_of(spec: ProviderSpec, stack: AsyncExitStack) -> Model:

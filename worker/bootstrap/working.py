@@ -24,6 +24,7 @@ from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.chat.trying import Trying
 from worker.chat.visiting import Visiting
+from worker.documents import DocumentReader
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper, Rewinding
 from worker.engine import Discovery, FixedTopics, HandlerTopics, RestEngine, classic
@@ -183,6 +184,7 @@ async def work(
             crew.start,
             stopped,
             fleet,
+            DocumentReader(),
             recorder,
             history,
             prices,

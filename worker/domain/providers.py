@@ -5,8 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
+from worker.domain.documents import Kind
 from worker.domain.prices import Prices
 from worker.domain.threads import OPENAI
 
@@ -14,6 +15,8 @@ Api = Literal["conversations", "responses", "chat", "decisions", "systemone"]
 """How it is spoken to: with conversations of its own; with everything in each question, in one of two forms; or with
 decision questions alone, in one of two more.
 """
+WEIGHING: Final = frozenset({"decisions", "systemone"})
+"""Those that answer decision questions, with probabilities, and nothing else."""
 Schemas = Literal["strict", "loose", "none"]
 """Whether it holds answers to a JSON Schema: as OpenAI's strict mode does, as well as it can, or not at all."""
 
@@ -44,7 +47,8 @@ class ProviderSpec:
     """One provider. Without a `base_url` it is OpenAI, which wants a key.
 
     The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
-    read, None where nobody said so. What a model costs that has no price is unknown.
+    read, None where nobody said so. What a model costs that has no price is unknown. `takes` says what its models are
+    shown as it is.
     """
 
     name: str = OPENAI
@@ -60,6 +64,7 @@ class ProviderSpec:
     context_tokens: int | None = None
     prices: Prices = field(default_factory=Prices)
     prompt_cache: bool | None = None
+    takes: frozenset[Kind] = frozenset()
     limits: Limits = Limits()
     words: Words = Words()
     files: tuple[Path, ...] = field(default=(), compare=False)
@@ -68,7 +73,7 @@ class ProviderSpec:
     @property
     def weighs(self) -> bool:
         """Whether it answers decision questions, with probabilities, and nothing else."""
-        return self.api in {"decisions", "systemone"}
+        return self.api in WEIGHING
 
     @property
     def takes_cache_key(self) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
+from worker.domain.documents import Attachment
 from worker.domain.memory import NO_WISH, MemoryWish
 from worker.domain.money import Money
 from worker.domain.questions import DecisionQuestion
@@ -331,16 +332,23 @@ class Question:
     """What a turn puts on the thread. The ref is its last line, so that it can be found there again.
 
     Questions with one `cache_key` follow each other, and what was read for one need not be read again for the next.
+    What is `attached` goes along; a history that we keep has the text alone.
     """
 
     text: str
     ref: str
     cache_key: str = ""
+    attached: tuple[Attachment, ...] = ()
 
     @property
     def with_ref(self) -> str:
         """The text as sent."""
         return f"{self.text}\n\n{ref_line(self.ref)}"
+
+    @property
+    def size(self) -> int:
+        """How long it is without its ref, in bytes; what is attached counts as so much text."""
+        return size(self.text) + SAFE_BYTES_PER_TOKEN * sum(each.tokens for each in self.attached)
 
 
 def ref(key: ThreadKey, task_id: str, attempt: int) -> str:

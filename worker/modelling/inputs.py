@@ -1,9 +1,10 @@
 """Which variables go into a question: those that the task declares, or every one that can be read, within a budget."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from worker.domain import foreign, meta
+from worker.domain import meta
+from worker.domain.documents import LARGEST_ATTACHED, Attachment, Document
 from worker.domain.handovers import read_marker
 from worker.domain.tasks import (
     LOOP_COUNTER,
@@ -17,19 +18,25 @@ from worker.domain.tasks import (
 )
 from worker.domain.threads import BYTES_PER_TOKEN, Thread, size
 from worker.errors import BadInput, ReadRefused
+from worker.modelling.files import Files, Reading, fits_an_address, no_room, no_text
 from worker.modelling.properties import TaskProperties
-from worker.modelling.rendering import TooLarge, is_java_collection, is_text_file, is_unreadable, kind, section
+from worker.modelling.rendering import (
+    TooLarge,
+    is_java_collection,
+    is_unreadable,
+    section,
+    section_of,
+    taken,
+)
 from worker.ports.engine import Engine
 from worker.runtime.beside import beside_if
 
 ENGINES_OWN = frozenset({LOOP_COUNTER, "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 """Variables that engines write for a multi-instance activity."""
-
-
+Given = Variable | Document | None
+"""What a task declares: a variable as it is, what was read of a document, or one that is not set."""
 SMALL = 10_000
 """Characters of all inputs together that are shown at once."""
-NO_TEXTS = (b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How documents begin that are no text, whatever type they were given: PDF, the newer Office's and the older's."""
 SPREAD = 8
 """Of the JSON that an engine makes, blanks and escapes may be so much that the rest fits all the same."""
 MOST_NAMED = 50
@@ -38,16 +45,26 @@ MOST_NAMED = 50
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a question shows, ready to be read, by name. `left_out` names what there was no room for."""
+    """What a question shows, ready to be read, by name. `left_out` names what there was no room for.
+
+    What is `attached` goes along with the question as it is.
+    """
 
     shown: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    attached: tuple[Attachment, ...] = ()
 
 
 async def gather(
-    task: Task, activity: Activity, wanted: TaskProperties, thread: Thread | None, engine: Engine, budget: int
+    task: Task,
+    activity: Activity,
+    wanted: TaskProperties,
+    thread: Thread | None,
+    engine: Engine,
+    reading: Reading,
+    budget: int,
 ) -> Inputs:
-    """Collect the inputs of a task; `budget` is in tokens. Files and bytes of a text type come with their content.
+    """Collect the inputs of a task; `budget` is in tokens. Of files that the task declares the text is read.
 
     What the task declares is shown whole. Raises BadInput where that is more than the budget, or there is nothing that
     could be shown; EngineDown, ReadRefused.
@@ -57,16 +74,20 @@ async def gather(
         # By name: engines hand variables over in any order, and the same task is to be asked the same question.
         open_to_it = dict(sorted(readable(task, activity, thread).items()))
         return await beside_if(_is_large(open_to_it), within, open_to_it, room)
-    given: dict[str, Variable | None] = {}
+    given: dict[str, Given] = {}
+    files = Files(task, engine, reading, room)
     for name, is_needed in wanted.inputs.items():
         variable = task.variables.get(name)
         if variable is None and is_needed:
             raise _absent(name)
-        if variable is not None and is_text_file(variable):
-            variable = await _with_content(task, name, variable, engine, room)
-        if variable is not None and is_java_collection(variable):
-            variable = await _as_json(task, name, variable, engine, room)
-        given[name] = variable
+        if variable is None:
+            given[name] = None
+        elif variable.type in {"File", "Bytes"}:
+            given[name] = await files.read(name, variable)
+        elif is_java_collection(variable):
+            given[name] = await _as_json(task, name, variable, engine, room)
+        else:
+            given[name] = variable
     return await beside_if(_is_large(given), whole, given, room)
 
 
@@ -77,29 +98,9 @@ def _absent(name: str) -> BadInput:
     return BadInput(f"input {name!r} is not set: {why}. Where it may be absent, data.input says {name}?")
 
 
-async def _with_content(task: Task, name: str, file: Variable, engine: Engine, room: int) -> Variable:
-    if not _fits_an_address(name):
-        raise BadInput(
-            f"the file in input {name!r} cannot be asked for: engines refuse addresses with a slash in a name, and "
-            "take dots alone for another one"
-        )
-    content = await engine.content(task.execution_id, name, room)
-    if content is None:
-        raise no_room(f"the file in input {name!r}", room + 1, room)
-    text = foreign.text(content, file.info.get("encoding"))
-    # Whatever its type says: who uploads a file chooses that, and often it is the form's usual one.
-    if content.startswith(NO_TEXTS) or "\0" in text:
-        raise _no_text(name, file)
-    return replace(file, value=text)
-
-
-def _fits_an_address(name: str) -> bool:
-    return not ("/" in name or "\\" in name or name in {".", ".."})
-
-
 async def _as_json(task: Task, name: str, variable: Variable, engine: Engine, room: int) -> Variable:
     """Have the engine show a list or a map of Java's as JSON; as it came where it shows nothing of the kind."""
-    if not _fits_an_address(name):
+    if not fits_an_address(name):
         return variable
     try:
         text = await engine.as_json(task.execution_id, name, SPREAD * room)
@@ -110,17 +111,15 @@ async def _as_json(task: Task, name: str, variable: Variable, engine: Engine, ro
     return Variable(text, "Json") if text.startswith(("[", "{")) else variable
 
 
-def _no_text(name: str, variable: Variable) -> BadInput:
-    return BadInput(
-        f"nothing of input {name!r} can be read, it is of type {kind(variable)}: hand over its text, a list or a map "
-        "as JSON, or do not name it"
-    )
-
-
-def _is_large(variables: Mapping[str, Variable | None]) -> bool:
+def _is_large(variables: Mapping[str, Given]) -> bool:
     """Whether to show these may take more than a few milliseconds."""
-    values = (each.value for each in variables.values() if each is not None)
-    return sum(len(value) if isinstance(value, str) else 1 for value in values) > SMALL
+    return sum(map(_length, variables.values())) > SMALL
+
+
+def _length(given: Given) -> int:
+    if isinstance(given, Document):
+        return sum(len(page.text) for page in given.pages)
+    return len(given.value) if given is not None and isinstance(given.value, str) else 1
 
 
 def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[str, Variable]:
@@ -143,20 +142,30 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
     }
 
 
-def whole(variables: Mapping[str, Variable | None], room: float = float("inf")) -> Inputs:
+def whole(variables: Mapping[str, Given], room: float = float("inf")) -> Inputs:
     """Show all of these, None as not set. Raises BadInput, which names the first that has no room or no text."""
     left = room
-    shown = {}
+    shown, attached = {}, list[Attachment]()
     for name, variable in variables.items():
-        if variable is not None and is_unreadable(variable):
-            raise _no_text(name, variable)
+        if isinstance(variable, Variable) and is_unreadable(variable):
+            raise no_text(name, variable)
         try:
-            shown[name] = section(name, variable, left)
+            if isinstance(variable, Document):
+                shown[name] = section_of(name, variable, left)
+                left -= taken(variable)
+                attached += [variable.attached] if variable.attached else []
+            else:
+                shown[name] = section(name, variable, left)
         except TooLarge as exc:
             before = f", of which those before it take {room - left:,}" if left < room else ""
             raise no_room(f"input {name!r}", exc.size, room, before) from exc
         left -= size(shown[name])
-    return Inputs(shown)
+    if (comes_to := sum(len(each.content) for each in attached)) > LARGEST_ATTACHED:
+        raise BadInput(
+            f"the pictures and PDFs among the inputs have {comes_to:,} bytes, and {LARGEST_ATTACHED:,} go along with a "
+            "question: hand over smaller copies, or name fewer"
+        )
+    return Inputs(shown, attached=tuple(attached))
 
 
 def within(variables: Mapping[str, Variable], room: float) -> Inputs:
@@ -173,11 +182,3 @@ def within(variables: Mapping[str, Variable], room: float) -> Inputs:
     if len(left_out) > MOST_NAMED:
         left_out[MOST_NAMED:] = [f"and {len(left_out) - MOST_NAMED} more"]
     return Inputs(shown, tuple(left_out))
-
-
-def no_room(what: str, comes_to: int, room: float, before: str = "") -> BadInput:
-    """Say what is too large for a question, and what to do. Sizes are in bytes."""
-    return BadInput(
-        f"{what} comes to at least {comes_to:,} bytes in the question, and INPUT_TOKENS leaves room for {room:,.0f}"
-        f"{before}: hand over the part that is needed, name fewer inputs, or raise that setting of the worker"
-    )

@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 from worker.domain import foreign
+from worker.domain.documents import Document
 from worker.domain.tasks import Variable
-from worker.domain.threads import size
+from worker.domain.threads import BYTES_PER_TOKEN, size
 
 TEXT_TYPES = (
     "text/",
@@ -29,6 +30,10 @@ _SMALL = 2000
 """Bytes that any value may spread by when it is laid out, however small it is."""
 
 
+_LONGEST_LABEL = 200
+"""Characters of a file's name and of its type: whoever hands it over may say anything."""
+
+
 class TooLarge(Exception):
     """A variable comes to so many bytes or more, and there is no room for them."""
 
@@ -45,6 +50,29 @@ def section(name: str, variable: Variable | None, room: float = float("inf")) ->
     if size(text) > room:
         raise TooLarge(size(text))
     return text
+
+
+def section_of(name: str, document: Document, room: float = float("inf")) -> str:
+    """Show a document under a heading: what it is, then its pages. Raises TooLarge beyond a room in bytes."""
+    said = (one_line(each)[:_LONGEST_LABEL] for each in (document.name, document.type))
+    parts = [
+        f"### {one_line(name)} ({'File' if document.name else 'Bytes'})",
+        ", ".join(filter(None, [*said, f"sha256 {document.sha256}"])),
+    ]
+    if document.attached is not None:
+        parts.append("(attached to this question as it is)")
+    for page in document.pages:
+        parts += [f"#### {one_line(page.mark)}"] if page.mark else []
+        parts.append(indented(page.text or "(no text can be read here)"))
+    text = "\n\n".join(parts)
+    if (comes_to := size(text) + taken(document)) > room:
+        raise TooLarge(comes_to)
+    return text
+
+
+def taken(document: Document) -> int:
+    """Count what goes along with the question as if it were so much text, in bytes."""
+    return BYTES_PER_TOKEN * document.attached.tokens if document.attached else 0
 
 
 def readable(variable: Variable, room: float = float("inf")) -> str:
@@ -97,8 +125,10 @@ def is_java_collection(variable: Variable) -> bool:
 
 def is_text_file(variable: Variable) -> bool:
     """Whether this is a file whose content can be shown."""
-    kind = variable.info.get("mimeType") or ""
-    return variable.type == "File" and (kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
+    kind, name = variable.info.get("mimeType") or "", variable.info.get("filename") or ""
+    # Browsers on a Windows with Excel call a CSV file so.
+    is_csv = kind == "application/vnd.ms-excel" and name.lower().endswith(".csv")
+    return variable.type == "File" and (is_csv or kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
 
 
 def one_line(text: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from worker.domain.documents import Attachment, Kind
 from worker.domain.threads import (
     Answer,
     Assistant,
@@ -60,11 +61,13 @@ class Model(Protocol):
         *,
         cache_key: str = "",
         watcher: Watcher | None = None,
+        attached: Sequence[Attachment] = (),
     ) -> Answer:
         """One turn. Bad outcomes are answers too. Raises BadRequest, ContextFull. Ends within `assistant.timeout`.
 
         Who answers decision questions alone is asked the assistant's about this one, and told nothing of what was
-        said. `cache_key` as in `Question`. A watcher hears the answer while it is written, and changes nothing of it.
+        said, nor shown anything. `cache_key` and `attached` as in `Question`. A watcher hears the answer while it is
+        written, and changes nothing of it.
         """
         ...
 
@@ -165,6 +168,8 @@ class ThreadProvider(Protocol):
     """Whether the provider keeps what was said. Otherwise each answer is kept by us, with its question."""
     weighs: bool
     """Whether it answers decision questions, with probabilities, and nothing else."""
+    takes: frozenset[Kind]
+    """What it takes as it is, beside the text of a question."""
 
     def holds(self, thread: Thread) -> bool:
         """Whether this is a thread of the API that the provider is asked over by now."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field, field_validator
 
+from worker.domain.documents import Attachment
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Outcome, Said
 from worker.errors import BadRequest, ModelUnknown
@@ -75,13 +76,15 @@ class ChatModel:
         *,
         cache_key: str = "",
         watcher: Watcher | None = None,
+        attached: Sequence[Attachment] = (),
     ) -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("chat.completions.create", assistant.timeout, acts=True, model=assistant.model)
 
         async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
             def write(schemas: Schemas) -> Mapping[str, Any]:
-                return cached(_turn(said, question, assistant, schemas) | {**more}, self._client.spec, cache_key)
+                body = _turn(said, question, assistant, schemas, attached)
+                return cached(body | {**more}, self._client.spec, cache_key)
 
             send = partial(self._send, call, telling)
             return _answer(await first_taken(send, write, self._client.spec.schema), call)
@@ -119,14 +122,23 @@ class ChatModel:
         return _answer(await self._send(call, None, _turn([], question, assistant, schemas)), call)
 
 
-def _turn(said: Sequence[Said], question: str, assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
+def _turn(
+    said: Sequence[Said],
+    question: str,
+    assistant: Assistant,
+    schemas: Schemas,
+    attached: Sequence[Attachment] = (),
+) -> dict[str, Any]:
     """Write the body of a turn."""
     # Notes of ours about the history go into it: a second message of the system's is what small models' templates
     # refuse.
     system = [instructions(assistant, schemas), *(each.text for each in said if each.role == "developer")]
+    messages = list(_messages([*said, Said("user", question)]))
+    if attached:
+        messages[-1]["content"] = [{"type": "text", "text": messages[-1]["content"]}, *map(_part, attached)]
     body: dict[str, Any] = {
         "model": assistant.model,
-        "messages": [{"role": "system", "content": "\n\n".join(system)}, *_messages([*said, Said("user", question)])],
+        "messages": [{"role": "system", "content": "\n\n".join(system)}, *messages],
     }
     if assistant.temperature is not None:
         body["temperature"] = assistant.temperature
@@ -137,12 +149,18 @@ def _turn(said: Sequence[Said], question: str, assistant: Assistant, schemas: Sc
     return body
 
 
+def _part(attachment: Attachment) -> dict[str, Any]:
+    if attachment.is_image:
+        return {"type": "image_url", "image_url": {"url": attachment.data_url}}
+    return {"type": "file", "file": {"filename": attachment.name, "file_data": attachment.data_url}}
+
+
 def _renamed(body: Mapping[str, Any]) -> dict[str, Any]:
     """Say how long an answer may be as OpenAI's reasoning models want it."""
     return {"max_completion_tokens" if name == "max_tokens" else name: value for name, value in body.items()}
 
 
-def _messages(said: Iterable[Said]) -> Iterator[dict[str, str]]:
+def _messages(said: Iterable[Said]) -> Iterator[dict[str, Any]]:
     """Say who said what. Templates of small models want the two to take turns, and nobody else to speak."""
     for role, spoken in groupby((each for each in said if each.role != "developer"), key=lambda each: each.role):
         yield {"role": role, "content": "\n\n".join(each.text for each in spoken)}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, StrictBool, StrictStr
 
+from worker.domain.documents import Attachment
 from worker.domain.providers import Schemas
 from worker.domain.questions import DecisionQuestion, Option, Value, written
 from worker.domain.threads import Answer, Assistant, Outcome, Said
@@ -42,6 +43,7 @@ class _Weighing(ABC):
         *,
         cache_key: str = "",  # noqa: ARG002 - of the port
         watcher: Watcher | None = None,
+        attached: Sequence[Attachment] = (),  # noqa: ARG002 - of the port: no provider of these takes any
     ) -> Answer:
         """Have the assistant's questions about this one answered, all by one call."""
         if not assistant.questions:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
+from worker.domain.documents import Attachment
 from worker.domain.providers import ProviderSpec, Schemas
 from worker.domain.refs import defused
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Said
@@ -205,7 +206,7 @@ class OpenAIProvider:
     ) -> Response:
         _path(thread_id)  # refuses a thread that is gone by its form
         # Items carry no id of the response that they are from: only the question's own text tells whose answer follows.
-        said = [{"type": "message", "role": "user", "content": question.with_ref}]
+        said = [asked(question.with_ref, question.attached)]
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
             body = turn(assistant, said, schemas) | {"conversation": thread_id, **more}
@@ -373,6 +374,20 @@ def short_form(said: Said) -> dict[str, Any]:
     """Write a message without what some servers miss in an answer's long form, but with its type, as others want it."""
     role = "system" if said.role == "developer" else said.role
     return {"type": "message", "role": role, "content": said.text}
+
+
+def asked(text: str, attached: Sequence[Attachment]) -> dict[str, Any]:
+    """Write a question, with what goes along with it."""
+    if not attached:
+        return short_form(Said("user", text))
+    parts = [{"type": "input_text", "text": text}, *map(_part, attached)]
+    return {"type": "message", "role": "user", "content": parts}
+
+
+def _part(attachment: Attachment) -> dict[str, Any]:
+    if attachment.is_image:
+        return {"type": "input_image", "image_url": attachment.data_url, "detail": "auto"}
+    return {"type": "input_file", "filename": attachment.name, "file_data": attachment.data_url}
 
 
 def users_form(said: Said) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worker.domain.documents import Attachment
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Said
 from worker.ports.providers import Watcher
 from worker.providers.client import Client
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
-from worker.providers.openai import answer_in, find_model, short_form, try_out, turn
+from worker.providers.openai import answer_in, asked, find_model, short_form, try_out, turn
 from worker.providers.response_stream import WAYS, ResponseHearing
 from worker.providers.streams import Telling
 from worker.providers.watching import Streaming
@@ -31,10 +32,11 @@ class ResponsesModel:
         *,
         cache_key: str = "",
         watcher: Watcher | None = None,
+        attached: Sequence[Attachment] = (),
     ) -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
-        spoken = list(map(short_form, (*said, Said("user", question))))
+        spoken = [*map(short_form, said), asked(question, attached)]
 
         async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
             def write(schemas: Schemas) -> Mapping[str, Any]:

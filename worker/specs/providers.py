@@ -19,9 +19,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from worker.domain.addresses import split_http
+from worker.domain.documents import Kind
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
-from worker.domain.providers import Api, Limits, ProviderSpec, Schemas, Words
+from worker.domain.providers import WEIGHING, Api, Limits, ProviderSpec, Schemas, Words
 from worker.runtime.secret_file import read_secret
 from worker.specs.yaml_text import Mapped, Wrong, mapped, read_text
 
@@ -179,6 +180,7 @@ class ProviderFields(BaseModel):
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
     prompt_cache: bool | None = None
+    takes: list[Kind] = Field(default_factory=list)
     limits: Any = None
     """See `LimitFields`."""
     currency: Currency = CURRENCY
@@ -231,6 +233,10 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         else:
             continue
         mistakes.append((said.line("headers", each), f"headers: {text}"))
+    if fields.takes and fields.api in WEIGHING:
+        mistakes.append(
+            (said.line("takes"), f"takes: {fields.api} answers decision questions about texts; take it out")
+        )
     if mistakes:
         raise Wrong(mistakes)
     return ProviderSpec(
@@ -246,6 +252,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         schema=fields.schema_,
         context_tokens=fields.context_tokens,
         prompt_cache=fields.prompt_cache,
+        takes=frozenset(fields.takes),
         limits=limits,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),

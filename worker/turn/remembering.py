@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 
 from worker.domain.deployed import is_deployed
+from worker.domain.documents import Kind
 from worker.domain.threads import (
     OWN,
     SAFE_BYTES_PER_TOKEN,
@@ -77,9 +78,11 @@ class RememberingProvider:
         context_tokens: int | None = None,
         *,
         weighs: bool = False,
+        takes: frozenset[Kind] = frozenset(),
     ) -> None:
         self.name = name
         self.weighs = weighs
+        self.takes = takes
         self.context_tokens = context_tokens
         self._model = model
         self._histories = histories
@@ -128,7 +131,14 @@ class RememberingProvider:
             rest = replace(assistant, timeout=timedelta(seconds=max(ends_at - monotonic(), 0.001)))
             try:
                 said = story.told(first, window)
-                answer = await self._model.ask(said, question.text, rest, cache_key=question.cache_key, watcher=watcher)
+                answer = await self._model.ask(
+                    said,
+                    question.text,
+                    rest,
+                    cache_key=question.cache_key,
+                    watcher=watcher,
+                    attached=question.attached,
+                )
             except ContextFull:
                 if first == len(story.turns):
                     raise
@@ -298,7 +308,7 @@ def summariser(assistant: Assistant) -> Assistant:
 
 def _asked(question: Question, assistant: Assistant) -> int:
     """Count what is sent beside the history, in bytes."""
-    return size(question.text) + size(assistant.instructions)
+    return question.size + size(assistant.instructions)
 
 
 def _beginning(key: ThreadKey) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from worker.demo.model import chat, streams, weights, wire
+from worker.demo.model import chat, parts, streams, weights, wire
 from worker.demo.model.store import Conversation, Store, Turn
 from worker.demo.model.streams import Event, EventStream
 from worker.demo.model.turns import Turns
@@ -120,7 +120,7 @@ class Api:
 
     async def _create(self, asked: Asked) -> web.Response:
         body = asked.json()
-        items = wire.items(body.get("items") or [], "items", limit=wire.MAX_ITEMS)
+        items = parts.items(body.get("items") or [], "items", limit=wire.MAX_ITEMS)
         conversation = Conversation(wire.new_id("conv"), wire.metadata(body.get("metadata")), items)
         conversation.account = asked.account
         self._store.keep(conversation)
@@ -146,7 +146,7 @@ class Api:
 
     async def _add_items(self, asked: Asked) -> web.Response:
         conversation = self._conversation(asked)
-        items = wire.items(asked.json().get("items"), "items", limit=wire.MAX_ITEMS)
+        items = parts.items(asked.json().get("items"), "items", limit=wire.MAX_ITEMS)
         conversation.items += items
         self._store.keep(conversation)
         return _page(items, more=False)
@@ -159,7 +159,8 @@ class Api:
         items = conversation.items[::-1] if order == "desc" else conversation.items
         if after := asked.query.get("after"):
             items = items[items.index(_found(conversation, after)) + 1 :]
-        return _page(items[:limit], more=len(items) > limit)
+        include = asked.query.get("include", asked.query.get("include[]", ""))
+        return _page([parts.listed(each, include) for each in items[:limit]], more=len(items) > limit)
 
     async def _retrieve_item(self, asked: Asked) -> web.Response:
         return web.json_response(_found(self._conversation(asked), asked.names["item"]))
@@ -173,7 +174,7 @@ class Api:
     async def _respond(self, asked: Asked) -> web.Response:
         body = asked.json()
         conversation = self._checked(body, asked.account)
-        turn = Turn(wire.response(body, conversation), wire.items(body.get("input") or [], "input"), asked.account)
+        turn = Turn(wire.response(body, conversation), parts.items(body.get("input") or [], "input"), asked.account)
         self._check_length(turn)
         task = self._turns.start(turn, asked.effect)
         if body.get("stream"):
@@ -188,7 +189,7 @@ class Api:
     async def _complete(self, asked: Asked) -> web.Response:
         body = chat.as_response(asked.json())
         self._checked({name: value for name, value in body.items() if value is not None}, asked.account)
-        turn = Turn(wire.response(body, None), wire.items(body["input"], "messages"), asked.account)
+        turn = Turn(wire.response(body, None), parts.items(body["input"], "messages"), asked.account)
         self._check_length(turn)
         task = self._turns.start(turn, asked.effect)
         if body["stream"]:
@@ -244,7 +245,8 @@ class Api:
         return self._store.conversation(str(named), account).id
 
     def _check_length(self, turn: Turn) -> None:
-        if wire.tokens(*map(wire.text_of, [*self._store.history(turn), *turn.input])) > CONTEXT_TOKENS:
+        items = [*self._store.history(turn), *turn.input]
+        if wire.tokens(*map(wire.text_of, items)) + sum(map(parts.tokens, items)) > CONTEXT_TOKENS:
             text = "Your input exceeds the context window of this model. Please adjust your input and try again."
             raise ApiError(400, text, param="input", code="context_length_exceeded")
 

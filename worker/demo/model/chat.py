@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from worker.demo.model import wire
+from worker.demo.model import parts, wire
 from worker.demo.model.wire import ApiError, Json, invalid, missing
 
 PARAMETERS: Final = frozenset(
@@ -82,8 +82,7 @@ def as_response(body: Json) -> Json:
 def _parts(message: Json) -> Any:
     if isinstance(message["content"], str):
         return message["content"]
-    kind = "output_text" if message["role"] == "assistant" else "input_text"
-    return [{"type": kind, "text": part.get("text", "")} for part in message["content"]]
+    return [parts.of_chat(part, message["role"]) for part in message["content"]]
 
 
 def completion(response: Mapping[str, Any]) -> Json:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
-from worker.demo.model import answers
+from worker.demo.model import answers, parts
 from worker.demo.model.store import Store, Turn
 from worker.demo.model.weights import Weight
 from worker.demo.model.wire import (
@@ -186,7 +186,7 @@ class Turns:
             "error": result.error,
             "incomplete_details": {"reason": result.reason} if result.reason else None,
             "usage": usage(
-                tokens(*prompt),
+                tokens(*prompt) + sum(map(parts.tokens, [*history, *turn.input])),
                 tokens(*map(text_of, output)),
                 cached=self._cache.read(turn.response["model"], prompt),
                 reasoning=REASONING_TOKENS if thought else 0,

@@ -11,8 +11,9 @@ from typing import Any, Final, cast
 from xml.etree.ElementTree import Element
 
 from worker import settings
-from worker.bootstrap.adapters import model_of
+from worker.bootstrap.adapters import model_of, remembering
 from worker.bootstrap.written import allowed, provider_specs, rules
+from worker.documents import DocumentReader
 from worker.domain import deployed
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Task, Variable, has_expression
@@ -34,7 +35,6 @@ from worker.turn.answering import Answering
 from worker.turn.facts import TurnFacts
 from worker.turn.fleet import Fleet
 from worker.turn.record_turn import RecordTurn
-from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground
 from worker.turn.stops import Stopped
 from worker.turn.task_turn import Held, Turn
@@ -169,8 +169,7 @@ async def _taken(
         for name, spec in known.items():
             model = await model_of(spec, stack) if is_asked else None
             recorders[name] = alone.Recorder(model)
-            window, weighs = spec.context_tokens, spec.weighs
-            providers[name] = RememberingProvider(name, recorders[name], threads, window, weighs=weighs)
+            providers[name] = remembering(spec, recorders[name], threads)
         ground = Ground(
             threads.as_port(),
             rules(chosen),
@@ -181,6 +180,7 @@ async def _taken(
             alone.later,
             stopped,
             Fleet(nobody.as_presence(), lambda: specs.versions),
+            DocumentReader(),
             history=alone.NoHistory(),
             prices={name: spec.prices for name, spec in known.items()},
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
+from worker.domain.documents import Attachment
 from worker.domain.exchanges import Exchange
 from worker.domain.stops import Stops
 from worker.domain.tasks import Definition, Variable
@@ -256,12 +257,13 @@ class Recorder:
         *,
         cache_key: str = "",
         watcher: Watcher | None = None,
+        attached: Sequence[Attachment] = (),
     ) -> Answer:
         """Hear it, and hand it on."""
         self.asked.append((question, assistant))
         if self._model is None:
             raise Shown("the question is shown, and not asked")
-        return await self._model.ask(said, question, assistant, cache_key=cache_key, watcher=watcher)
+        return await self._model.ask(said, question, assistant, cache_key=cache_key, watcher=watcher, attached=attached)
 
     async def ping(self) -> None:
         """Be there."""

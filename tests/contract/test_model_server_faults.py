@@ -249,6 +249,27 @@ async def test_a_schema_is_answered_with_json_that_fits(openai: AsyncOpenAI) -> 
 # Which calls
 
 
+async def test_a_rule_takes_what_is_asked_and_not_what_was_said_before(
+    server: ModelServer, openai: AsyncOpenAI
+) -> None:
+    server.fault("responses.create|chat.completions.create", question=["# Rate", "five"], answer="4", times=None)
+    said: Any = [{"role": "user", "content": "# Rate it, to five"}, {"role": "assistant", "content": "Well."}]
+    for question, taken in (("# Rate it, to five", True), ("# Rate it", False), ("# Review it", False)):
+        asked: Any = [*said, {"role": "user", "content": [{"type": "input_text", "text": question}]}]
+        response = await openai.responses.create(model="gpt-5-mini", input=asked)
+        completion = await openai.chat.completions.create(model="gpt-5-mini", messages=asked)
+        answers = (response.output_text, completion.choices[0].message.content)
+        assert [each == "4" for each in answers] == [taken, taken]
+
+
+async def test_a_server_may_have_each_model(openai: AsyncOpenAI) -> None:
+    with pytest.raises(NotFoundError):
+        await openai.responses.create(model="one-of-ours", input="Hello")
+    async with ModelServer(any_model=True) as server, client_of(server.base_url) as client:
+        await server.reset()
+        assert (await client.responses.create(model="one-of-ours", input="Hello")).model == "one-of-ours"
+
+
 async def test_a_rule_picks_calls_by_kind_text_and_conversation(
     openai: AsyncOpenAI, server: ModelServer, conversation: str
 ) -> None:

@@ -9,9 +9,13 @@ import pytest
 from tests.flow.rig import SPEC
 from tests.models import ServiceTask, bpmn
 from worker.demo.model import ModelServer
+from worker.demo.model.wire import ApiError
 from worker.demo.rest import EngineRest, Failed
-from worker.testing import Bench
+from worker.testing import Bench, Judge
+from worker.testing.bench import _typed
+from worker.testing.cassette import Cassette, Reader
 from worker.testing.parts import Loop, Parts
+from worker.testing.playing import Player, Way
 
 
 class FakeRest:
@@ -66,9 +70,9 @@ def written(folder: Path, name: str, xml: str = "") -> Path:
 
 def test_answers_come_one_after_the_other_and_the_last_for_ever(bench: Bench, model: ModelServer) -> None:
     bench.answer("a", {"b": "ü"}, text='say "no"')
-    assert [(each["answer"], each["times"], each["text"]) for each in model.rules()] == [
-        ("a", 1, [r"say \"no\""]),
-        ('{"b": "ü"}', None, [r"say \"no\""]),
+    assert [(each["answer"], each["times"], each["question"]) for each in model.rules()] == [
+        ("a", 1, ['say "no"']),
+        ('{"b": "ü"}', None, ['say "no"']),
     ]
 
 
@@ -80,8 +84,9 @@ def test_an_assistant_is_told_by_its_instructions_and_an_activity_by_its_heading
     bench.deploy(file)
     bench.answer(assistant="analyst", activity="review", outcome="refused")
     [rule] = model.rules()
-    assert (rule["text"], rule["outcome"], rule["times"]) == (
-        ["You are analyst in version 1.", r"# Review it\n"],
+    assert (rule["text"], rule["question"], rule["outcome"], rule["times"]) == (
+        ["You are analyst in version 1."],
+        ["# Review it\n"],
         "refused",
         None,
     )
@@ -108,7 +113,7 @@ def test_activities_of_all_processes_of_a_file_are_known(bench: Bench, model: Mo
     xml = bpmn(ServiceTask("review", "t")).xml.replace("</bpmn:definitions>", second)
     bench.deploy(written(tmp_path, "two", xml))
     bench.answer("a", activity="rate")
-    assert [each["text"] for each in model.rules()] == [[r"# Rate it\n"]]
+    assert [each["question"] for each in model.rules()] == [["# Rate it\n"]]
 
 
 def test_what_is_deployed_twice_is_removed_once_and_what_the_worker_is_at_a_little_later(
@@ -132,7 +137,9 @@ def test_questions_of_instances_of_others_are_none_of_this_test(
     rest.origins = {"called": ("of one", "x"), "by_message": ("by_message", "one"), "of_others": ("of_others", "other")}
     scopes = ["called", "by_message", "of_others", "gone", "business-key:order-7"]
     threads = {each: {"metadata": {"assistant": "analyst", "scope": each}} for each in scopes}
-    asked = [{"conversation": each, "body": {"input": f"# Step\n\n{each}"}} for each in scopes]
+    asked = [
+        {"call": "responses.create", "conversation": each, "body": {"input": f"# Step\n\n{each}"}} for each in scopes
+    ]
     monkeypatch.setattr(model, "conversations", lambda: threads)
     monkeypatch.setattr(model, "requests", lambda *_: asked)
     assert [(each.thread, each.instance) for each in bench.questions] == [
@@ -162,3 +169,62 @@ async def test_an_incident_of_a_called_process_is_the_caller_s_as_well(monkeypat
     assert [each.message for each in await rest.incidents_below("parent")] == ["no key"]
     assert [each.message for each in await rest.incidents_below("child")] == ["no key"]
     assert await rest.incidents(["parent"]) == []
+
+
+def test_a_long_text_goes_to_the_engine_as_the_worker_s_do() -> None:
+    typed = _typed({"short": 4000 * "a", "long": 4000 * "a" + "ü", "pairs": 2001 * "😀", "list": ["ü"], "number": 7})
+    assert {name: each.get("type") for name, each in typed.items()} == {
+        "short": None,
+        "long": "Object",
+        "pairs": "Object",
+        "list": "Json",
+        "number": None,
+    }
+
+
+async def test_what_the_cassette_lacks_is_told_before_what_came_of_it(
+    bench: Bench, model: ModelServer, tmp_path: Path
+) -> None:
+    player = Player(Cassette(tmp_path / "one.yaml"), Reader(), Way("none", dict, {}))
+    model.answerer = player
+
+    def misses() -> str:
+        with pytest.raises(ApiError):
+            player._refuse("nothing recorded")
+        return "an incident"
+
+    def fails() -> str:
+        misses()
+        raise AssertionError("an incident")
+
+    for look in (misses, fails):
+        with pytest.raises(AssertionError, match=r"^nothing recorded$"):
+            bench.wait_until(look, "an incident", None)
+        player._flaws.clear()
+    misses()
+    assert player.told() == ["nothing recorded"]
+    assert bench.wait_until(lambda: "done", "the end", None) == "done"
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
+    def judged(_self: object, question: str, *_: object) -> dict[str, Any]:
+        return {"probability": {"So?": 0.7, "Really?": 0.42}.get(question)}
+
+    monkeypatch.setattr(Judge, "_judged", judged)
+    return Judge(cast("Parts", SimpleNamespace(model=ModelServer())))
+
+
+def test_a_judge_says_what_it_was_asked_and_how_probable_that_is(judge: Judge) -> None:
+    assert judge("So?", "Yes.", at_least=0.7) == 0.7
+    with pytest.raises(AssertionError) as failed:
+        judge("Really?", {"ü": 1}, at_least=0.7)
+    assert str(failed.value) == (
+        'judge finds it 0.42 probable, and 0.7 at least is wanted:\n\nReally?\n\n{\n "ü": 1\n}'
+    )
+    with pytest.raises(
+        AssertionError, match=r"clerk tells no probability, so that nobody can say whether it is 0\.5 at least"
+    ):
+        judge("Hm?", "Yes.", at_least=0.5, assistant="clerk")
+    with pytest.raises(ValueError, match="a probability is from 0 to 1"):
+        judge("So?", "Yes.", at_least=70)

@@ -10,19 +10,24 @@ from typing import Any, Final, Literal
 
 from worker.demo.application import names_of
 from worker.demo.model.answers import without_ref
+from worker.demo.model.wire import question_of
 from worker.demo.rest import Failed
-from worker.errors import UnknownAssistant
-from worker.specs import assistants
 from worker.testing.parts import Parts
+from worker.testing.playing import Player
+from worker.testing.written import instructions_of
 
 Outcome = Literal["completed", "refused", "filtered", "incomplete", "failed", "empty"]
 """How an answer ends; all but the first are the outcomes of `error.<outcome>`."""
 
-WAIT_SECONDS: Final = 60.0
-"""For how long a test waits for something, by default. It costs time only where a test fails."""
+WAIT_SECONDS, RECORDING_SECONDS = 60.0, 1800.0
+"""For how long a test waits for something, by default. It costs time only where a test fails, or real models think."""
 CHECK_SECONDS: Final = 0.05
 REMOVE_SECONDS: Final = 10.0
 """For how long a removal is repeated that collides with what the worker does."""
+LONGEST_STRING: Final = 4000
+"""Characters, as Java counts them, that the engine's database takes of a String; longer texts go as the worker's do."""
+CALLS: Final = ("responses.create", "chat.completions.create")
+"""What asks an assistant, by each API."""
 _OVER: Final = frozenset({"COMPLETED", "EXTERNALLY_TERMINATED", "INTERNALLY_TERMINATED"})
 
 
@@ -75,12 +80,13 @@ class Bench:
         answers one after the other, the last of them to all that comes then. What is no text is sent as JSON. Raises
         LookupError where there is no such assistant or activity.
         """
-        marks = [*self._of_assistant(assistant), *self._of_activity(activity), *([_in_json(text)] if text else [])]
+        said, asked = self._of_assistant(assistant), [*self._of_activity(activity), *([text] if text else [])]
         wanted = texts or ("",)
         rules: list[Mapping[str, Any]] = [
             {
-                "call": "responses.create",
-                "text": marks,
+                "call": "|".join(CALLS),
+                "text": said,
+                "question": asked,
                 "answer": each if isinstance(each, str) else json.dumps(each, ensure_ascii=False),
                 "outcome": outcome,
                 "times": None if number == len(wanted) else 1,
@@ -97,12 +103,17 @@ class Bench:
 
     @property
     def questions(self) -> list[Question]:
-        """All that was asked in this test so far, in order, on instances of what it has started or deployed."""
+        """All that was asked in this test so far, in order, on instances of what it has started or deployed.
+
+        Of a provider that keeps no conversations nobody knows thread and instance.
+        """
         threads = self._parts.model.conversations()
         found = []
-        for request in self._parts.model.requests("responses.create", self._after):
+        for request in self._parts.model.requests(None, self._after):
+            if request["call"] not in CALLS:
+                continue
             metadata = threads.get(str(request["conversation"]), {}).get("metadata") or {}
-            text = _text(request["body"].get("input"))
+            text = without_ref(question_of(request["body"]))
             scope = metadata.get("scope", "")
             instance = None if ":" in scope else scope or None
             if instance is not None and not self._is_ours(instance):
@@ -112,7 +123,7 @@ class Bench:
                     metadata.get("assistant", ""),
                     text.partition("\n")[0].removeprefix("# "),
                     text,
-                    str(request["conversation"]),
+                    request["conversation"] or "",
                     instance,
                 )
             )
@@ -155,10 +166,16 @@ class Bench:
     def _run(self, work: Any) -> Any:
         return self._parts.loop.run(work)
 
-    def wait_until(self, done: Callable[[], Any], what: str, seconds: float) -> Any:
-        """Return the first value that is true. Raises AssertionError after so many seconds, or if the worker ended."""
+    def wait_until(self, done: Callable[[], Any], what: str, seconds: float | None) -> Any:
+        """Return the first value that is true.
+
+        Raises AssertionError after so many seconds, if the worker ended, or where a question could not be answered.
+        """
+        player = self._parts.model.answerer
+        if seconds is None:
+            seconds = RECORDING_SECONDS if isinstance(player, Player) and player.records else WAIT_SECONDS
         deadline = time.monotonic() + seconds
-        while not (value := done()):
+        while not (value := self._unless_flawed(done)):
             if not self._parts.worker.running:
                 raise AssertionError(f"the worker has ended:\n{self._parts.worker.log_tail()}")
             if time.monotonic() > deadline:
@@ -166,16 +183,24 @@ class Bench:
             time.sleep(CHECK_SECONDS)
         return value
 
+    def _unless_flawed(self, done: Callable[[], Any]) -> Any:
+        """Look at something, and first at what could not be answered: that comes to an incident as well."""
+        try:
+            value = done()
+        except AssertionError:
+            self._tell_flaws()
+            raise
+        self._tell_flaws()
+        return value
+
+    def _tell_flaws(self) -> None:
+        player = self._parts.model.answerer
+        if isinstance(player, Player) and (flaws := player.told()):
+            raise AssertionError("\n\n".join(flaws)) from None
+
     def _of_assistant(self, name: str) -> list[str]:
         """Tell an assistant's questions by its instructions, which go with each."""
-        if not name:
-            return []
-        try:
-            # Without providers: whom its tests do not ask need not be known here.
-            found = assistants.load(self._parts.assistants, None).find(name, None)
-        except UnknownAssistant as exc:
-            raise LookupError(str(exc)) from None
-        return [_in_json(found.instructions)]
+        return [_in_json(instructions_of(self._parts.assistants, name))] if name else []
 
     def _of_activity(self, id_: str) -> list[str]:
         """Tell an activity's questions by their heading."""
@@ -183,7 +208,7 @@ class Bench:
             return []
         if id_ not in self._names:
             raise LookupError(f"no activity has the id {id_!r}; deployed are {', '.join(self._names) or 'none'}")
-        return [_in_json(f"# {self._names[id_]}\n")]
+        return [f"# {self._names[id_]}\n"]
 
 
 class Instance:
@@ -226,7 +251,7 @@ class Instance:
             found.setdefault(each.assistant, set()).add(each.thread)
         return found
 
-    def wait(self, seconds: float = WAIT_SECONDS) -> "Instance":
+    def wait(self, seconds: float | None = None) -> "Instance":
         """Wait until it is over, and return it. Raises AssertionError with what `incidents` say."""
 
         def over() -> bool:
@@ -237,12 +262,12 @@ class Instance:
         self._bench.wait_until(over, f"the end of instance {self.id}", seconds)
         return self
 
-    def wait_for(self, activity: str, seconds: float = WAIT_SECONDS) -> "Instance":
+    def wait_for(self, activity: str, seconds: float | None = None) -> "Instance":
         """Wait until it has reached an element, and return it."""
         self._bench.wait_until(lambda: activity in self.path, f"{activity} in instance {self.id}", seconds)
         return self
 
-    def wait_for_incident(self, seconds: float = WAIT_SECONDS) -> str:
+    def wait_for_incident(self, seconds: float | None = None) -> str:
         """Wait for an incident, and return what it says."""
         found = self._bench.wait_until(lambda: self.incidents, f"an incident of instance {self.id}", seconds)
         return str(found[0])
@@ -257,23 +282,21 @@ class Instance:
 
 
 def _typed(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: {"value": json.dumps(value), "type": "Json"} if isinstance(value, dict | list) else {"value": value}
-        for name, value in variables.items()
-    }
+    return {name: _variable(value) for name, value in variables.items()}
+
+
+def _variable(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict | list):
+        return {"value": json.dumps(value), "type": "Json"}
+    if isinstance(value, str) and len(value.encode("utf-16-le")) > 2 * LONGEST_STRING:
+        info = {"objectTypeName": "java.lang.String", "serializationDataFormat": "application/json"}
+        return {"value": json.dumps(value), "type": "Object", "valueInfo": info}
+    return {"value": value}
 
 
 def _in_json(text: str) -> str:
     """Write a text as it stands in a request's body."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
-def _text(question: Any) -> str:
-    """Read a question out of a request, without its ref."""
-    if isinstance(question, list):
-        content = question[-1]["content"]
-        question = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-    return without_ref(str(question))
 
 
 __all__ = ["Bench", "Failed", "Instance", "Outcome", "Question"]

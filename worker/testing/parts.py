@@ -1,4 +1,4 @@
-"""The real parts of a test run, and the scripted answers; a loop in a thread lets tests be plain functions."""
+"""The real parts of a test run, and who answers; a loop in a thread lets tests be plain functions."""
 
 import asyncio
 import os
@@ -14,9 +14,11 @@ from worker.demo.model import ModelServer
 from worker.demo.rest import EngineRest, connection
 from worker.demo.servers import Valkey
 from worker.demo.stage import PYTHON_ENVIRONMENT, Worker
+from worker.testing.written import led_here
 
 T = TypeVar("T")
 
+PROVIDERS_FILE: Final = "PROVIDERS_FILE"
 SETTINGS: Final = {
     "DISCOVERY_SECONDS": "1",
     "GRACE_SECONDS": "1",
@@ -64,11 +66,16 @@ class Parts:
 
     @classmethod
     @contextmanager
-    def started(cls, engine: Engine, assistants: Path, settings: Mapping[str, str], scratch: Path) -> Iterator[Self]:
-        """Start all but the engine; whatever was started is gone when the context ends."""
+    def started(
+        cls, engine: Engine, assistants: Path, settings: Mapping[str, str], scratch: Path, *, records: bool
+    ) -> Iterator[Self]:
+        """Start all but the engine; whatever was started is gone when the context ends.
+
+        `records`: real providers may be asked, within their limits.
+        """
         with ExitStack() as stack:
             loop, valkey = stack.enter_context(Loop()), stack.enter_context(Valkey())
-            model, session = ModelServer(), connection()
+            model, session = ModelServer(any_model=True), connection()
             rest = EngineRest(engine.base_url, loop.run(session.__aenter__()))
             stack.callback(lambda: loop.run(session.__aexit__(None, None, None)))
             loop.run(model.__aenter__())
@@ -84,6 +91,16 @@ class Parts:
                 "ENGINE_URL": engine.base_url,
                 "REDIS_URL": valkey.url(),
                 "OPENAI_BASE_URL": model.base_url,
+                **_providers(settings, model.base_url, scratch, limited=records),
             }
             worker = stack.enter_context(Worker(environment))
             yield cls(rest, model, worker, assistants, loop)
+
+
+def _providers(settings: Mapping[str, str], base_url: str, scratch: Path, *, limited: bool) -> dict[str, str]:
+    """Have the providers of a file asked here, too."""
+    if not (named := settings.get(PROVIDERS_FILE)):
+        return {}
+    file = scratch / "providers.yaml"
+    file.write_text(led_here(Path(named).read_text("utf-8"), base_url, limited=limited), "utf-8")
+    return {PROVIDERS_FILE: str(file)}

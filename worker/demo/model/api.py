@@ -1,16 +1,17 @@
 """The calls that OpenAI offers: conversations, their items, responses, models. Nothing more, above all no list."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
 from worker.demo.model import chat, parts, streams, weights, wire
+from worker.demo.model.answering import Asking, ModelApi
 from worker.demo.model.store import Conversation, Store, Turn
 from worker.demo.model.streams import Event, EventStream
-from worker.demo.model.turns import Turns
+from worker.demo.model.turns import Answering, Turns
 from worker.demo.model.wire import ApiError, Json, invalid, missing, model_not_found
 
 MODELS: Final = frozenset(
@@ -61,10 +62,18 @@ PARAMETERS: Final = frozenset(
 """What responses.create takes. Others are refused, as OpenAI does."""
 
 
+class AnyModel(set[str]):
+    """Models of a server that has each one, whatever it is called."""
+
+    def __contains__(self, name: object) -> bool:
+        """Have it."""
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: the names in its path, its query, its body as JSON, the effects that its turn is to heed, and whose
-    key it came with.
+    """A request: the names in its path, its query, its body as JSON, the effects that its turn is to heed, whose
+    key it came with, and whom its client takes this server for.
     """
 
     names: Mapping[str, str]
@@ -73,6 +82,7 @@ class Asked:
     empty: bool
     effect: Mapping[str, Any]
     account: str = ""
+    provider: str = ""
 
     def json(self) -> Json:
         """The body, which must be an object; none at all counts as an empty one."""
@@ -175,18 +185,35 @@ class Api:
         body = asked.json()
         conversation = self._checked(body, asked.account)
         turn = Turn(wire.response(body, conversation), parts.items(body.get("input") or [], "input"), asked.account)
-        self._check_length(turn)
-        task = self._turns.start(turn, asked.effect)
+        answering = self._answering("responses", asked)
+        if answering is None:
+            self._check_length(turn)
+        task = self._turns.start(turn, asked.effect, answering)
         if body.get("stream"):
+            if answering is not None:
+                await asyncio.shield(task)  # a refusal is a reply of its own
             events = streams.ResponseEvents()
             return EventStream(_told(turn, task, events), events.failed)
         if body.get("background"):
             self._store.keep(turn)
         else:
             await asyncio.shield(task)  # it lands, whether or not anybody still waits for it
-        return web.json_response(turn.response)
+        return web.json_response(turn.shown)
+
+    def _answering(self, api: ModelApi, asked: Asked) -> Answering | None:
+        """Who answers this turn in place of the script; no rule may say what is answered."""
+        answerer = self._turns.script.answerer
+        if answerer is None or asked.effect.keys() & {"answer", "outcome"}:
+            return None
+        return lambda earlier: answerer.answer(Asking(api, asked.provider, asked.json(), earlier))
 
     async def _complete(self, asked: Asked) -> web.Response:
+        if (answering := self._answering("chat", asked)) is not None:
+            made = {"id": wire.new_id("chatcmpl"), "object": "chat.completion", "created": wire.now()}
+            reply = {**await answering([]), **made}
+            if not asked.json().get("stream"):
+                return web.json_response(reply)
+            return EventStream(_each(streams.chunks(reply)), streams.chunk_failed)
         body = chat.as_response(asked.json())
         self._checked({name: value for name, value in body.items() if value is not None}, asked.account)
         turn = Turn(wire.response(body, None), parts.items(body["input"], "messages"), asked.account)
@@ -201,11 +228,15 @@ class Api:
     async def _decide(self, asked: Asked) -> web.Response:
         body = asked.json()
         weights.check_decisions(body)
+        if (answering := self._answering("decisions", asked)) is not None:
+            return web.json_response(await answering([]))
         return await self._weighed(body, weights.decision)
 
     async def _weigh(self, asked: Asked) -> web.Response:
         body = asked.json()
         weights.check_systemone(body)
+        if (answering := self._answering("systemone", asked)) is not None:
+            return web.json_response(await answering([]))
         return await self._weighed(body, weights.systemone)
 
     async def _weighed(self, body: Json, answer: Callable[[Json, Mapping[str, weights.Weight]], Json]) -> web.Response:
@@ -258,7 +289,7 @@ class Api:
         return turn
 
     async def _retrieve_response(self, asked: Asked) -> web.Response:
-        return web.json_response(self._turn(asked).response)
+        return web.json_response(self._turn(asked).shown)
 
     async def _delete_response(self, asked: Asked) -> web.Response:
         turn = self._turn(asked)
@@ -270,7 +301,7 @@ class Api:
         if not turn.response["background"]:
             raise ApiError(400, "Only responses created with 'background' set to true can be cancelled.")
         await self._turns.cancel(turn)
-        return web.json_response(turn.response)
+        return web.json_response(turn.shown)
 
     async def _list_models(self, _asked: Asked) -> web.Response:
         return web.json_response({"object": "list", "data": [_model(name) for name in sorted(self._models)]})
@@ -283,10 +314,15 @@ class Api:
 
 async def _told(turn: Turn, task: asyncio.Task[None], events: streams.ResponseEvents) -> AsyncIterator[Event]:
     """Tells of a response: that it has begun, and all else once it has landed."""
-    for event in events.begin(turn.response):
+    for event in events.begin(turn.shown):
         yield event
     await asyncio.shield(task)
-    for event in events.finish(turn.response):
+    for event in events.finish(turn.shown):
+        yield event
+
+
+async def _each(events: Iterator[Event]) -> AsyncIterator[Event]:
+    for event in events:
         yield event
 
 

@@ -59,24 +59,29 @@ Act = Callable[[], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as rules see it. `conversation` is the id in the path or in the body."""
+    """A request as rules see it: its `text` is its whole body, `question` what it asks.
+
+    `conversation` is the id in the path or in the body.
+    """
 
     name: str
     text: str
     conversation: str | None
     names: Mapping[str, str]
+    question: str = ""
 
 
 @dataclass(slots=True)
 class Rule:
-    """Which calls are spoiled, how often and how: those in which all of `text` stands.
+    """Which calls are spoiled, how often and how: those in which all of `text` stands, and all of `question` is asked.
 
-    `times` None is for ever; `skip` lets the first ones through.
+    `call` may be several, with `|` between them. `times` None is for ever; `skip` lets the first ones through.
     """
 
     effect: Mapping[str, Any]
     call: str = "*"
     text: str | Sequence[str] | None = None
+    question: Sequence[str] = ()
     conversation: str | None = None
     times: int | None = 1
     skip: int = 0
@@ -110,18 +115,19 @@ class Rule:
     def _fits(self, call: Call) -> bool:
         return (
             (self.times is None or self.hits < self.times)
-            and fnmatchcase(call.name, self.call)
+            and any(fnmatchcase(call.name, each) for each in self.call.split("|"))
             and all(each in call.text for each in ([self.text] if isinstance(self.text, str) else self.text or ()))
+            and all(each in call.question for each in self.question)
             and self.conversation in {None, call.conversation}
         )
 
     def shown(self) -> dict[str, Any]:
         """The rule as control clients wrote it, with its hits."""
-        names = ("call", "text", "conversation", "times", "skip", "probability", "seed", "hits")
+        names = ("call", "text", "question", "conversation", "times", "skip", "probability", "seed", "hits")
         return {name: getattr(self, name) for name in names} | dict(self.effect)
 
 
-_CONDITIONS = frozenset({"call", "text", "conversation", "times", "skip", "probability", "seed"})
+_CONDITIONS = frozenset({"call", "text", "question", "conversation", "times", "skip", "probability", "seed"})
 
 
 def rule(wanted: Mapping[str, Any]) -> Rule:

@@ -13,12 +13,13 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from worker.demo.model import faults
-from worker.demo.model.api import MODELS, Api, Asked, Handler
+from worker.demo.model.answering import PROVIDER_HEADER, Answerer
+from worker.demo.model.api import MODELS, AnyModel, Api, Asked, Handler
 from worker.demo.model.record import Record
 from worker.demo.model.store import Conversation, Store, is_anchors
 from worker.demo.model.turns import Turns
 from worker.demo.model.weights import Weight
-from worker.demo.model.wire import ApiError, Json, parsed
+from worker.demo.model.wire import ApiError, Json, parsed, question_of
 
 HOST: Final = "127.0.0.1"
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -29,7 +30,7 @@ class ModelServer:
 
     Without `key` every key is accepted, and none too; `accounts`, a map to be changed, says of which account a key is,
     if it is not of the same as all others: what one account has, others are told does not exist. With `store`
-    conversations and responses outlive the server.
+    conversations and responses outlive the server. `any_model`: it has each one, whatever it is called.
 
     Anchors, by which a client knows an account, are kept apart from threads here: calls about them count as
     `anchors.create` and so on, and only `anchors` shows them.
@@ -42,9 +43,10 @@ class ModelServer:
         key: str | None = None,
         store: Path | None = None,
         latency: timedelta = timedelta(0),
+        any_model: bool = False,
     ) -> None:
         self.port = port
-        self.models = set(MODELS)
+        self.models = AnyModel(MODELS) if any_model else set(MODELS)
         self.accounts: dict[str, str] = {}
         self._key = key
         self._store = Store(store)
@@ -91,6 +93,15 @@ class ModelServer:
     @latency.setter
     def latency(self, latency: timedelta) -> None:
         self._turns.script.latency = latency
+
+    @property
+    def answerer(self) -> Answerer | None:
+        """Who answers in place of the script, as far as no rule says what is answered."""
+        return self._turns.script.answerer
+
+    @answerer.setter
+    def answerer(self, answerer: Answerer | None) -> None:
+        self._turns.script.answerer = answerer
 
     def requests(self, call: str | None = None, after: int = 0) -> list[Json]:
         """What was sent, in order of arrival: all of it, or one kind of call, or what came behind a number `seq`.
@@ -163,6 +174,7 @@ class ModelServer:
         await self._turns.stop()
         self._turns.script.literal.clear()
         self._turns.script.weights.clear()
+        self.answerer = None
         self.latency = self._usual_latency
         self.models.clear()
         self.models.update(MODELS)
@@ -177,7 +189,8 @@ class ModelServer:
         rule = next((rule for rule in self._rules if rule.takes(call)), None)
         effect = rule.effect if rule else {}
         entry["fault"] = dict(effect) or None
-        asked = Asked(request.match_info, request.query, entry["body"], not raw, effect, self._account(request))
+        whose = (self._account(request), request.headers.get(PROVIDER_HEADER, ""))
+        asked = Asked(request.match_info, request.query, entry["body"], not raw, effect, *whose)
         response = await faults.apply(effect, call, request, partial(self._act, handler, asked, request))
         if not isinstance(response, faults.Lost):
             entry["status"] = response.status
@@ -219,7 +232,8 @@ class ModelServer:
 def _seen(entry: Json, raw: bytes) -> faults.Call:
     """The request as rules see it."""
     names = {name: str(entry[name]) for name in ("method", "path", "conversation", "model")}
-    return faults.Call(entry["call"], raw.decode("utf-8", errors="replace"), entry["conversation"], names)
+    text = raw.decode("utf-8", errors="replace")
+    return faults.Call(entry["call"], text, entry["conversation"], names, question_of(entry["body"]))
 
 
 class _Control:

@@ -36,11 +36,18 @@ class Conversation:
 
 @dataclass(slots=True)
 class Turn:
-    """A response as clients see it, and the items it was asked with."""
+    """A response, and the items it was asked with."""
 
     response: Json
     input: list[Json]
     account: str = ""
+    reply: Json | None = None
+    """What is shown of it in place of the response, where somebody else has answered."""
+
+    @property
+    def shown(self) -> Json:
+        """The object that clients see."""
+        return self.response if self.reply is None else self.reply
 
     @property
     def id(self) -> str:

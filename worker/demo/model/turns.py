@@ -2,13 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
 from worker.demo.model import answers, parts
+from worker.demo.model.answering import Answerer, landing, named
 from worker.demo.model.store import Store, Turn
 from worker.demo.model.weights import Weight
 from worker.demo.model.wire import (
@@ -27,6 +28,8 @@ from worker.demo.model.wire import (
 )
 
 LANDING: Final = frozenset({"completed", "incomplete"})
+Answering = Callable[[Sequence[Json]], Awaitable[Json]]
+"""Answers a turn behind these items, in place of the script."""
 CACHED_FROM, CACHED_AT_ONCE = 1024, 128
 """The shortest beginning that is cached, in tokens, and in which portions."""
 REASONING_TOKENS = 64
@@ -97,9 +100,10 @@ def _reasoning() -> Json:
 
 @dataclass(slots=True)
 class Script:
-    """What is answered, and how fast: literal answers first, then the scripted ones."""
+    """What is answered, and how fast: literal answers first, then the scripted ones; or who answers instead."""
 
     latency: timedelta = timedelta(0)
+    answerer: Answerer | None = None
     literal: list[tuple[re.Pattern[str], str]] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
     """By the names of decision questions."""
@@ -143,7 +147,7 @@ class Turns:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._gates: dict[str, asyncio.Event] = {}
 
-    def start(self, turn: Turn, effect: Mapping[str, Any]) -> asyncio.Task[None]:
+    def start(self, turn: Turn, effect: Mapping[str, Any], answering: Answering | None = None) -> asyncio.Task[None]:
         """Locks the conversation and lets the turn run, whoever waits for it. ApiError 400 while another one runs."""
         conversation = turn.conversation_id
         if conversation in self.locked:
@@ -151,7 +155,7 @@ class Turns:
             raise ApiError(400, text, param="conversation", code="conversation_locked")
         if conversation:
             self.locked[conversation] = turn.id
-        task = asyncio.create_task(self._run(turn, effect), name=f"turn {turn.id}")
+        task = asyncio.create_task(self._run(turn, effect, answering), name=f"turn {turn.id}")
         self._tasks[turn.id] = task
         task.add_done_callback(lambda _: self._ended(turn))  # also runs for a task that is cancelled before its start
         return task
@@ -161,7 +165,7 @@ class Turns:
         if turn.conversation_id:
             self.locked.pop(turn.conversation_id, None)
 
-    async def _run(self, turn: Turn, effect: Mapping[str, Any]) -> None:
+    async def _run(self, turn: Turn, effect: Mapping[str, Any], answering: Answering | None) -> None:
         if effect.get("queued"):
             await asyncio.Event().wait()
         turn.response["status"] = "in_progress"
@@ -170,7 +174,25 @@ class Turns:
             await asyncio.sleep(seconds)
         if "hold" in effect:
             await self._gate(effect["hold"]).wait()
-        self._finish(turn, effect)
+        if answering is None:
+            self._finish(turn, effect)
+        else:
+            await self._have_answered(turn, answering)
+
+    async def _have_answered(self, turn: Turn, answering: Answering) -> None:
+        """Take the answer from somebody else. Raises ApiError; a turn in the background fails in its place."""
+        try:
+            reply = named(await answering(self._store.history(turn)))
+        except ApiError as exc:
+            if not turn.response["background"]:
+                raise
+            turn.response |= {"status": "failed", "error": exc.error}
+            self._store.keep(turn)
+            return
+        turn.response |= {"status": reply.get("status") or "completed", "output": landing(reply)}
+        made = {name: turn.response[name] for name in ("id", "object", "created_at", "conversation")}
+        turn.reply = {**reply, **made}
+        (self._store.land if turn.response["status"] in LANDING else self._store.keep)(turn)
 
     def _finish(self, turn: Turn, effect: Mapping[str, Any]) -> None:
         """Everything from the answer to the landing happens in one step of the event loop."""

@@ -156,6 +156,19 @@ def text_of(item: Mapping[str, Any]) -> str:
     return "".join(part["text"] for part in item.get("content") or () if isinstance(part.get("text"), str))
 
 
+def question_of(body: object) -> str:
+    """The text of the last thing that a user said in a request of any API; empty if nobody did."""
+    said = (body.get("input") or body.get("messages")) if isinstance(body, dict) else None
+    if isinstance(said, str):
+        return said
+    items = said if isinstance(said, list) else []
+    spoken = [each for each in items if isinstance(each, dict) and each.get("role") == "user"]
+    content = spoken[-1].get("content") if spoken else None
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
+
+
 def response(request: Mapping[str, Any], conversation_id: str | None) -> Json:
     """A response that has not begun, with the request's parameters as OpenAI repeats them."""
     return {

@@ -10,10 +10,13 @@ import aiohttp
 import pytest
 
 from tests.api.client import NO_CALLS, Api
+from tests.api.test_erasing import Recorded
 from tests.fakes.board import Board
 from tests.records import exchange, key
+from worker.domain.conversations import Limits, Page
 from worker.ending import Eraser
 from worker.errors import EngineDenied
+from worker.ports.decisions import DecisionReader
 from worker.ports.rights import DefinitionRight
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, EngineSight, app, erasing, serve, stopping
@@ -51,13 +54,30 @@ class Engine:
         return False
 
 
+@dataclass(slots=True)
+class Records:
+    """The records of decisions of every instance: those that anybody sees, and others."""
+
+    seen: int = 0
+    hidden: int = 0
+
+    async def decisions(self, *, within: Limits, **_: object) -> Page[int]:
+        return Page([*range(self.seen + (0 if within.definitions else self.hidden))], None)
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """The API beside an engine."""
 
     engine: Engine
+    writer: SqlTranscriptWriter
+    eraser: Recorded
+    records: Records
     ann: Api
     nobody: Api
+
+    async def erase(self, **wish: str) -> int:
+        return (await self.ann.get("/api/erase", "POST", json=wish)).status
 
 
 @pytest.fixture
@@ -66,12 +86,14 @@ async def served(database: Database) -> AsyncIterator[Served]:
     await writer.record(exchange(1, key("instance-a")), exchange(2, key("instance-b"), definition_key="heat"))
     async with AsyncExitStack() as stack:
         sight = await stack.enter_async_context(EngineSight(engine, record.definition_keys))
-        extend = [stopping(Board(), {}), erasing(cast("Eraser", None), record, "default")]
+        eraser, records = Recorded(), Records()
+        erases = erasing(cast("Eraser", eraser), record, "default", cast("DecisionReader", records))
+        extend = [stopping(Board(), {}), erases]
         access = Access.of(TOKENS)
         application = app(record, NO_CALLS, access, report=print, sight=sight, extend=extend)
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
-        yield Served(engine, Api(session, ANN), Api(session, NOBODY))
+        yield Served(engine, writer, eraser, records, Api(session, ANN), Api(session, NOBODY))
 
 
 async def test_lists_searches_and_counts_have_what_the_engines_user_may_see(served: Served) -> None:
@@ -108,4 +130,21 @@ async def test_stops_need_no_engine(served: Served) -> None:
     ("wish", "status"), [({"instance": "instance-b"}, 404), ({"business_key": "order-1"}, 403)], ids=["instance", "key"]
 )
 async def test_nobody_erases_what_they_may_not_see(served: Served, wish: dict[str, str], status: int) -> None:
-    assert (await served.ann.get("/api/erase", "POST", json=wish)).status == status
+    assert await served.erase(**wish) == status
+    assert served.eraser.orders == []
+
+
+@pytest.mark.parametrize("of", ["conversation", "record"])
+async def test_nobody_erases_an_instance_in_part_of_which_a_process_spoke_that_they_may_not_see(
+    served: Served, of: str
+) -> None:
+    served.records.seen = 1
+    assert await served.erase(instance="instance-a") == 200
+    if of == "record":
+        served.records.hidden = 1
+    else:
+        beside = {"process_instance_id": "called", "definition_key": "heat"}
+        thread = key("instance-a", assistant="critic")
+        await served.writer.record(exchange(3, thread), exchange(4, thread, **beside))
+    assert await served.erase(instance="instance-a") == 403
+    assert len(served.eraser.orders) == 1

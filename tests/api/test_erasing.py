@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.client import NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
+from tests.records import exchange
 from worker.domain.asks import chat_key
 from worker.domain.conversations import Subject, session_id
 from worker.domain.endings import Receipt, Status, Step, Store
@@ -68,7 +69,7 @@ def eraser() -> Recorded:
 
 @pytest.fixture
 async def asked(database: Database, transcript: SqlTranscriptWriter, eraser: Recorded) -> AsyncIterator[Api]:
-    await transcript.ping()
+    await transcript.record(exchange(30, KEYS["a"], process_instance_id="called-by-a"))
     conversations, crashed = SqlTranscriptReader(database), list[Exception]()
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
     application = app(conversations, NO_CALLS, Access.of(TOKENS), report=crashed.append, extend=[route])
@@ -133,6 +134,7 @@ async def test_nobody_else_may(erase: Any, eraser: Recorded, token: str | None, 
         (ONE, {"business_key": "order-1"}, 403),
         (ONE, {"instance": "instance-a"}, 200),
         (ONE, {"instance": "instance-b"}, 404),
+        (ONE, {"instance": "called-by-a"}, 404),
         (OPERATOR, {"instance": "nobody-knows"}, 200),
     ],
 )

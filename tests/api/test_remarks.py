@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +15,14 @@ from tests.api.client import NO_CALLS, Answer, Api
 from tests.api.conftest import KEYS
 from tests.api.test_asks import Orders, Threads
 from tests.fakes.instances import FakeInstances
+from tests.records import exchange
 from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
+from worker.domain.asks import chat_key
 from worker.domain.conversations import session_id
 from worker.domain.endings import Receipt
+from worker.domain.people import Person
+from worker.domain.threads import BRANCH_SCOPE
 from worker.errors import StoreDown
 from worker.transcript import Database, SqlAsks, SqlRemarks, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, recording, serve
@@ -92,6 +97,26 @@ async def test_beside_a_conversation_beside_another_it_is_recorded_there(ground:
     await ground.record()
     assert (await ground.record(BESIDE, id="2")).json["session_id"] == BESIDE
     assert (await ground.record(BESIDE)).json == (await ground.record()).json
+
+
+async def test_what_is_recorded_of_a_persons_own_conversation_stands_there_and_is_seen_by_nobody_else(
+    ground: Ground, database: Database, transcript: SqlTranscriptWriter
+) -> None:
+    bot = Person("token", "Voice bot", "Voice bot")
+    thread = chat_key("default", None, bot, "analyst", "1")
+    await SqlAsks(database, engine="default").begin(thread, bot)
+    talk = session_id(thread)
+    recorded = await ground.record(talk)
+    assert (recorded.status, recorded.json["session_id"]) == (201, talk)
+    assert [each["content"] for each in await ground.messages(talk)] == ["The caller agrees."]
+
+    # As earlier workers did, beside it.
+    beside = replace(thread, scope=BRANCH_SCOPE + thread.scope)
+    await transcript.record(exchange(1, beside, process_instance_id="", answer="The caller agrees twice."))
+    for session in (talk, session_id(beside)):
+        assert (await ground.call(f"sessions/{session}", token=OTHER)).status == 404
+    found = [(await ground.call("search?q=agrees", token=token)).json["items"] for token in (VOICE, OTHER)]
+    assert [len(each) for each in found] == [2, 0]
 
 
 @pytest.mark.parametrize(

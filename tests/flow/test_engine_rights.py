@@ -8,7 +8,7 @@ from tests.flow.rig import Rig
 from tests.flow.strict import User, strict, strict_engine, user
 from tests.models import unique
 from worker import bootstrap
-from worker.engine import RestEngine
+from worker.engine import RestEngine, rights
 from worker.engine.info import DEFINITION, INSTANCE, OF_PERSONS
 from worker.errors import EngineDenied
 from worker.operate import doctor
@@ -73,6 +73,19 @@ async def test_instances_may_be_given_one_by_one_or_all(asked: RestEngine, ann: 
     await other.create()
     await other.may("READ", INSTANCE)
     assert await asked.rights.on_every_instance(other.name)
+
+
+async def test_who_lacks_one_instance_may_not_see_every_one_however_many_they_were_given(
+    asked: RestEngine, ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "MOST_SINGLE", 2)
+    await ann.may("READ", INSTANCE)
+    for number in range(5):
+        await ann.may("READ", INSTANCE, f"given-{number}")
+    assert await asked.rights.on_every_instance(ann.name), "what is given takes nothing away"
+    row = {"type": 2, "userId": ann.name, "resourceType": INSTANCE[1], "permissions": ["READ"]}
+    await ann.rest.post("authorization/create", row | {"resourceId": "taken"})
+    assert not await asked.rights.on_every_instance(ann.name)
 
 
 async def test_somebody_unknown_may_nothing(asked: RestEngine) -> None:

@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from tests.api.client import GUEST, VIEWER, Api
-from tests.page.site import Deployed, process
+from tests.api.client import GUEST, OPERATOR, TOKENS, VIEWER, Api
+from tests.page.site import Deployed, process, site
 from tests.page.test_routes import asked
-from tests.records import START
+from tests.records import START, exchange, key
 from worker.domain.processes import Incident, Result, Step
 
 NEW = process("instance-new", business_key="Order/7_b", definition_key="drones")
@@ -48,6 +49,40 @@ async def test_what_only_the_engine_knows_is_told_within_a_tokens_limits(tmp_pat
         ]
     assert seen == {"instance-new": [404, 404], "instance-north": [200, 404]}
     assert listed == [["instance-new", "instance-north"], ["instance-north"], []]
+
+
+@pytest.mark.parametrize(
+    "what", ["now", "results", "diagram", "thread", "activities", "messages", "cost", "export", "feed"]
+)
+async def test_an_instance_that_spoke_on_anothers_conversation_is_told_of_to_who_may_see_it_itself(
+    tmp_path: Path, what: str
+) -> None:
+    told = engine(outcome=[Result("secret", "42", START)], tasks=[Step("frame", "failed", "secret")])
+    async with site(tmp_path, told, tokens=TOKENS) as served, aiohttp.ClientSession(served.url) as session:
+        said = exchange(1, key("instance-a")), exchange(2, key("instance-a"), process_instance_id="instance-called")
+        await served.transcript.record(*said)
+        statuses = list[int]()
+        for token in (OPERATOR, GUEST):
+            headers = {"Authorization": f"Bearer {token}"}
+            async with session.get(f"/api/instances/instance-called/{what}", headers=headers) as answer:
+                statuses.append(answer.status)
+    assert statuses == [200, 404]
+
+
+async def test_where_the_engine_has_another_process_than_the_record_it_is_not_told(tmp_path: Path) -> None:
+    told = engine(
+        started=[process("instance-b", tenant="south")],
+        outcome=[Result("secret", "42", START)],
+        tasks=[Step("frame", "failed", "secret")],
+    )
+    async with asked(tmp_path, told) as api:
+        viewer = Api(api.session, VIEWER)
+        now = (await viewer.get("/api/instances/instance-b/now")).json
+        results = (await viewer.get("/api/instances/instance-b/results")).json
+        of_all = (await api.get("/api/instances/instance-b/now")).json
+    assert (now["instance"]["id"], now["process"], now["steps"], now["states"]) == ("instance-b", None, [], {})
+    assert results == {"items": [], "problem": "What the engine knows of this instance now is not for you to see."}
+    assert of_all["steps"][0]["message"] == "secret"
 
 
 async def test_where_the_engine_is_away_an_instance_that_the_record_lacks_may_be_there(tmp_path: Path) -> None:

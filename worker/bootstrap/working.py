@@ -426,7 +426,7 @@ async def _serve_api(
         # Nobody is known to see every instance then.
         shown = tuple if settings.api_engine_rights else left_out
         extend = [
-            api.erasing(eraser := Eraser(ending_ports(settings, adapters)), conversations, name),
+            api.erasing(eraser := Eraser(ending_ports(settings, adapters)), conversations, name, adapters.decisions),
             api.stopping(stopped, known),
             api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),

@@ -315,14 +315,19 @@ class Definitions:
     ended: frozenset[str] = frozenset()
     instances: frozenset[str] = frozenset()
 
+    def has(self, key: str, instance: str, *, runs: bool) -> bool:
+        """Whether an instance of a process may be seen, which runs or is over."""
+        return key in self.running or instance in self.instances if runs else key in self.ended
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a reader may see; None sets no limit. None among the tenants stands for conversations without tenant.
 
     A limit to instances hides conversations that instances share by business key. One to definitions hides those in
-    which an instance spoke that may not be seen. Of the conversations that persons have beside all processes only those
-    of these `persons` are seen, by their ids: nobody's, unless that is said.
+    which an instance spoke that may not be seen. What is said beside a conversation is seen by who may see that one: it
+    knows what was said there. Of the conversations that persons have beside all processes only those of these `persons`
+    are seen, by their ids: nobody's, unless that is said.
     """
 
     tenants: frozenset[str | None] | None = None
@@ -334,6 +339,18 @@ class Limits:
     def hides_processes(self) -> bool:
         """Whether there may be processes that cannot be seen."""
         return (self.tenants, self.instances, self.definitions) != (None, None, None)
+
+    def has_instance(self, instance: str) -> bool:
+        """Whether a process instance may be seen, as far as its id tells."""
+        return self.instances is None or instance in self.instances
+
+    def has_thread(self, key: ThreadKey, instance: str | None) -> bool:
+        """Whether a thread may be seen, as far as its key tells, and the instance that it ends with, if it has one."""
+        if key.person is not None and self.persons is not None and key.person not in self.persons:
+            return False
+        if self.tenants is not None and key.tenant not in self.tenants:
+            return False
+        return self.instances is None or (instance in self.instances and not key.is_shared)
 
 
 EVERYTHING = Limits(persons=None)
@@ -398,12 +415,8 @@ class Newest:
     ended_at: datetime | None
 
     def is_within(self, limits: Limits) -> bool:
-        """Whether a reader with these limits may see the session."""
-        if self.key.person is not None and limits.persons is not None and self.key.person not in limits.persons:
-            return False
-        return (limits.tenants is None or self.key.tenant in limits.tenants) and (
-            limits.instances is None or self.process_instance_id in limits.instances
-        )
+        """Whether a reader with these limits may see the session; which processes spoke there only the record tells."""
+        return limits.has_thread(self.key, self.process_instance_id)
 
 
 @dataclass(frozen=True, slots=True)

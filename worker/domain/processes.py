@@ -29,16 +29,9 @@ class Process:
 
     def is_within(self, limits: Limits) -> bool:
         """Whether a reader with these limits may see it."""
-        if limits.instances is not None and self.id not in limits.instances:
+        if not limits.has_instance(self.id) or (limits.tenants is not None and self.tenant not in limits.tenants):
             return False
-        if limits.tenants is not None and self.tenant not in limits.tenants:
-            return False
-        seen = limits.definitions
-        if seen is None:
-            return True
-        if self.is_active:
-            return self.definition_key in seen.running or self.id in seen.instances
-        return self.definition_key in seen.ended
+        return limits.definitions is None or limits.definitions.has(self.definition_key, self.id, runs=self.is_active)
 
 
 @dataclass(frozen=True, slots=True)

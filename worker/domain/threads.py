@@ -121,8 +121,8 @@ class ThreadKey:
 
     @property
     def branch(self) -> "ThreadKey":
-        """Where persons talk beside this thread; a branch is its own."""
-        return self if self.is_branch else replace(self, scope=BRANCH_SCOPE + self.scope)
+        """Where persons talk beside this thread; a branch is its own, and so is what is of no process."""
+        return self if self.is_branch or self.person else replace(self, scope=BRANCH_SCOPE + self.scope)
 
     @property
     def trunk(self) -> "ThreadKey | None":
@@ -134,6 +134,11 @@ class ThreadKey:
         """The id of the person whose thread this is, beside all processes; None of any other."""
         owned = self.scope.startswith(PERSON_SCOPE)
         return self.scope.removeprefix(PERSON_SCOPE).partition(":")[0] if owned else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether instances share it by business key, or the thread that it is beside."""
+        return (self.trunk or self).scope.startswith(SHARED_SCOPE)
 
 
 def _short(value: str, limit: int = 512) -> str:

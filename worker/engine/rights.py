@@ -14,7 +14,11 @@ DEFINITION: Final = 6
 INSTANCE: Final = 8
 ANY: Final = "*"
 MOST_SINGLE: Final = 200
-"""Instances that are given one by one and looked at: each takes a question."""
+"""Instances that are given, or taken away, one by one and looked at: each takes a question."""
+GLOBAL: Final = "0"
+"""The type of a right that everybody has. Its rows have * in the place of a user."""
+REVOKE: Final = "2"
+"""The type of a right that is taken away."""
 
 
 class RestRights:
@@ -29,33 +33,40 @@ class RestRights:
         return await self._may(user, right, DEFINITION, key)
 
     async def on_every_instance(self, user: str) -> bool:
-        """See `ports.rights.EngineRights.on_every_instance`. No, where one of them was taken away from the user."""
+        """See `ports.rights.EngineRights.on_every_instance`. No, where one of them was taken away from the user.
+
+        No as well where so many were that they are not looked at one by one.
+        """
         if not await self._may(user, "READ", INSTANCE, ANY):
             return False
-        return not [name async for name in self._named(user) if not await self._may(user, "READ", INSTANCE, name)]
+        taken = [name async for name in self._named(await self._rows_of(user, {"type": REVOKE}))]
+        if len(taken) > MOST_SINGLE:
+            return False
+        return all([await self._may(user, "READ", INSTANCE, name) for name in sorted({*taken} - {ANY})])
 
     async def on_instances(self, user: str) -> frozenset[str]:
         """See `ports.rights.EngineRights.on_instances`; of the first MOST_SINGLE alone."""
-        named = {name async for name in self._named(user)}
-        return frozenset([name for name in named if await self._may(user, "READ", INSTANCE, name)])
+        named = {name async for name in self._named([*await self._rows_of(user, {}), {"type": GLOBAL}])}
+        some = sorted(named - {ANY})[:MOST_SINGLE]
+        return frozenset([name for name in some if await self._may(user, "READ", INSTANCE, name)])
 
     async def tenants(self, user: str) -> frozenset[str]:
         """See `ports.rights.EngineRights.tenants`."""
         rows = self._lists.rows("/tenant", {"userMember": user, "includingGroupsOfUser": "true"})
         return frozenset([str(row["id"]) async for row in rows])
 
-    async def _named(self, user: str) -> AsyncIterator[str]:
-        """Find instances that somebody has said something about for this user, for their groups, or for everybody."""
+    async def _rows_of(self, user: str, wanted: dict[str, str]) -> list[dict[str, str]]:
+        """Ask for what somebody has said for this user, or for their groups."""
         groups = [str(row["id"]) async for row in self._lists.rows("/group", {"member": user})]
-        # Type 0 is GLOBAL, what holds for everybody: its rows have * in the place of a user.
-        asked = [{"userIdIn": user}, {"type": "0"}]
-        if groups:
-            asked.append({"groupIdIn": ",".join(groups)})
+        asked = [{"userIdIn": user, **wanted}]
+        return [*asked, {"groupIdIn": ",".join(groups), **wanted}] if groups else asked
+
+    async def _named(self, asked: list[dict[str, str]]) -> AsyncIterator[str]:
+        """Yield what each row is about, which may be ANY: of each question one row more than are looked at."""
         for wanted in asked:
             query = {"resourceType": str(INSTANCE), **wanted}
-            async for row in self._lists.rows("/authorization", query, most=MOST_SINGLE):
-                if row.get("resourceId") not in (None, ANY):
-                    yield str(row["resourceId"])
+            async for row in self._lists.rows("/authorization", query, most=MOST_SINGLE + 1):
+                yield str(row.get("resourceId") or ANY)
 
     async def _may(self, user: str, permission: str, resource: int, name: str) -> bool:
         asked = {"permissionName": permission, "resourceName": permission, "resourceType": resource, "resourceId": name}

@@ -77,8 +77,9 @@ class TranscriptWriter(Sink, Protocol):
 class TranscriptReader(Protocol):
     """The reading side of one engine's transcript. Every method may raise TranscriptDown; those with `after` BadCursor.
 
-    `within` is what the reader may see; anything else is as if it were not there. Cursors stay good while more is
-    written.
+    `within` is what the reader may see; anything else is as if it were not there. An instance that is asked for has to
+    be among those that may be seen, also where it spoke on another one's conversation that is. Cursors stay good while
+    more is written.
     """
 
     async def sessions(
@@ -89,6 +90,10 @@ class TranscriptReader(Protocol):
 
     async def session(self, session_id: str, *, within: Limits) -> Session | None:
         """One session."""
+        ...
+
+    async def hidden(self, ids: Collection[str], *, within: Limits) -> Collection[str]:
+        """Tell which of these sessions there are that may not be seen; those that are not there are none of them."""
         ...
 
     async def messages(

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from worker.domain.conversations import Definitions, Filter, Limits, MessageFilter, Subject, micros
-from worker.domain.threads import PERSON_SCOPE
+from worker.domain.threads import BRANCH_SCOPE, PERSON_SCOPE, SHARED_SCOPE
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean, fts5_query, ts_query
 
@@ -131,9 +131,22 @@ def seen(limits: Limits) -> Iterator[Condition]:
         yield of_tenants(sessions.c.tenant, limits.tenants)
     if limits.instances is not None:
         yield sessions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
+        # It belongs to the instance that was asked about, and knows what all that share the conversation said.
+        yield ~_begins(sessions.c.scope, BRANCH_SCOPE + SHARED_SCOPE)
     if limits.persons is not None:
         theirs = [of_person(sessions.c.scope, Subject("", person=each)) for each in sorted(limits.persons)]
-        yield or_(~FREE, *theirs)
+        yield or_(and_(~FREE, ~_begins(sessions.c.scope, BRANCH_SCOPE + PERSON_SCOPE)), *theirs)
+
+
+def in_instances(limits: Limits) -> Iterator[Condition]:
+    """Condition on messages: the instance in which they were said may be seen itself."""
+    if limits.instances is not None:
+        yield messages.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
+
+
+def _begins(scope: ColumnElement[str], text: str) -> Condition:
+    # Not LIKE: ids may hold its signs, and SQLite's takes no notice of upper and lower case.
+    return func.substr(scope, 1, len(text)) == text
 
 
 def of_tenants(tenant: ColumnElement[Any], allowed: frozenset[str | None]) -> Condition:
@@ -144,36 +157,56 @@ def of_tenants(tenant: ColumnElement[Any], allowed: frozenset[str | None]) -> Co
 
 def of_person(scope: ColumnElement[str], subject: Subject) -> Condition:
     """Whether a scope is one of a person's conversations beside all processes, or the one that is meant."""
-    begins = f"{PERSON_SCOPE}{subject.person}:"
+    begins = clean(f"{PERSON_SCOPE}{subject.person}:")
+    # Earlier workers have put remarks beside such a conversation.
     if subject.chat is not None:
-        return scope == clean(begins + subject.chat)
-    # Not LIKE: ids may hold its signs, and SQLite's takes no notice of upper and lower case.
-    return func.substr(scope, 1, len(begins)) == clean(begins)
+        named = begins + clean(subject.chat)
+        return scope.in_([named, BRANCH_SCOPE + named])
+    return or_(_begins(scope, begins), _begins(scope, BRANCH_SCOPE + begins))
 
 
 def of_definitions(allowed: Definitions, *, sqlite: bool) -> Iterator[Condition]:
     """Condition on sessions that keeps a reader within these processes; what is of none is not concerned."""
-    own = _may(allowed, sessions.c.definition_key, sessions.c.process_instance_id)
-    yield or_(FREE, and_(own, ~_has_others(allowed, sqlite=sqlite)))
+    trunk = sessions.alias("trunk")
+    beside = and_(
+        trunk.c.engine == sessions.c.engine,
+        trunk.c.assistant == sessions.c.assistant,
+        trunk.c.tenant.is_not_distinct_from(sessions.c.tenant),
+        trunk.c.scope == func.substr(sessions.c.scope, len(BRANCH_SCOPE) + 1),
+    )
+    its_trunk = and_(beside, _of_these(trunk, allowed, sqlite=sqlite))
+    # One of the two is the same on both, and has an index, which the scope has not.
+    both = (
+        trunk.c.process_instance_id == sessions.c.process_instance_id,
+        trunk.c.business_key == sessions.c.business_key,
+    )
+    seen_beside = or_(~_begins(sessions.c.scope, BRANCH_SCOPE), *(exists().where(its_trunk, same) for same in both))
+    yield or_(FREE, and_(_of_these(sessions, allowed, sqlite=sqlite), seen_beside))
 
 
-def _may(allowed: Definitions, key: ColumnElement[Any], instance: ColumnElement[Any]) -> Condition:
+def _of_these(whose: FromClause, allowed: Definitions, *, sqlite: bool) -> Condition:
+    """Whether all who spoke on a session may be seen, and the process that it is of."""
+    own = _may(whose, allowed, whose.c.definition_key, whose.c.process_instance_id)
+    return and_(own, ~_has_others(whose, allowed, sqlite=sqlite))
+
+
+def _may(whose: FromClause, allowed: Definitions, key: ColumnElement[Any], instance: ColumnElement[Any]) -> Condition:
     """Whether an instance of a process may be seen, which runs or is over as its session does."""
     running = or_(key.in_(sorted(allowed.running)), instance.in_(sorted(allowed.instances)))
-    return case((sessions.c.is_active, running), else_=key.in_(sorted(allowed.ended)))
+    return case((whose.c.is_active, running), else_=key.in_(sorted(allowed.ended)))
 
 
-def _has_others(allowed: Definitions, *, sqlite: bool) -> Condition:
+def _has_others(whose: FromClause, allowed: Definitions, *, sqlite: bool) -> Condition:
     """Whether a process that may not be seen spoke on a session: one that was called, or shares a business key."""
     said = messages.alias()
     id_ = said.c.definition_id
     named = func.substr(id_, 1, func.instr(id_, ":") - 1) if sqlite else func.split_part(id_, ":", 1)
     # What names no process is nobody's to see.
-    key = func.coalesce(case((id_.contains(":"), named), else_=sessions.c.definition_key), "")
+    key = func.coalesce(case((id_.contains(":"), named), else_=whose.c.definition_key), "")
     answers = said.c.role == literal_column("'agent'")
-    may = _may(allowed, key, said.c.process_instance_id)
+    may = _may(whose, allowed, key, said.c.process_instance_id)
     # Not NOT: of what is NULL that is NULL again, and the process would count as one that may be seen.
-    return exists().where(said.c.session_id == sessions.c.id, answers, may.is_not(true()))
+    return exists().where(said.c.session_id == whose.c.id, answers, may.is_not(true()))
 
 
 def said(filter_: MessageFilter) -> Iterator[Condition]:

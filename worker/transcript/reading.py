@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import RowMapping, Select, case, func, or_, select
+from sqlalchemy import RowMapping, Select, and_, case, false, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import (
@@ -149,7 +149,7 @@ class SqlTranscriptReader:
         self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Session]:
         """See `ports.transcript.TranscriptReader.sessions`."""
-        query = select(sessions, _MESSAGE_COUNT).where(*conditions.wanted(wanted), *self._seen(within))
+        query = select(sessions, _MESSAGE_COUNT).where(*conditions.wanted(wanted), *self._seen(within, wanted.instance))
         if after is not None:
             number, name = cursor.load(after)
             query = query.where(conditions.before(sessions.c.started_at, sessions.c.id, cursor.time_of(number), name))
@@ -166,7 +166,7 @@ class SqlTranscriptReader:
         self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
     ) -> Page[Message]:
         """See `ports.transcript.TranscriptReader.messages`."""
-        query = select(messages).join(sessions).where(*conditions.said(wanted), *self._seen(within))
+        query = select(messages).join(sessions).where(*conditions.said(wanted), *self._seen(within, wanted.instance))
         position, name = messages.c.position, messages.c.id
         if after is not None:
             beyond = conditions.before if newest else conditions.behind
@@ -174,6 +174,13 @@ class SqlTranscriptReader:
         order = (position.desc(), name.desc()) if newest else (position, name)
         found, is_all = await self._light(query.order_by(*order), limit)
         return Page([each for _, each in found], None if is_all else cursor.dump(*_place(found[-1][0])))
+
+    async def hidden(self, ids: Collection[str], *, within: Limits) -> Collection[str]:
+        """See `ports.transcript.TranscriptReader.hidden`."""
+        there = select(sessions.c.id).where(sessions.c.id.in_(sorted(map(clean, ids))))
+        found = {row["id"] for row in await self._rows(there)}
+        # Read behind: one that is recorded in between is not among the others.
+        return found - {row["id"] for row in await self._rows(there.where(*self._seen(within)))}
 
     async def since(
         self, wanted: MessageFilter, read: Mapping[str, int], *, within: Limits, limit: int = 100
@@ -186,7 +193,11 @@ class SqlTranscriptReader:
             unread = [
                 or_(messages.c.session_id != clean(name), messages.c.number > last) for name, last in read.items()
             ]
-        query = select(messages).join(sessions).where(*conditions.said(wanted), *unread, *self._seen(within))
+        query = (
+            select(messages)
+            .join(sessions)
+            .where(*conditions.said(wanted), *unread, *self._seen(within, wanted.instance))
+        )
         found, _ = await self._light(query.order_by(messages.c.number), limit)
         return [(row["number"], message) for row, message in found]
 
@@ -229,7 +240,7 @@ class SqlTranscriptReader:
         """See `ports.transcript.TranscriptReader.stored`."""
         named = messages.c.thread_id, messages.c.response_id, messages.c.anchor, messages.c.provider
         query = select(*named, func.max(messages.c.position).label("last")).join(sessions)
-        query = query.where(*conditions.said(wanted), *self._seen(within)).group_by(*named)
+        query = query.where(*conditions.said(wanted), *self._seen(within, wanted.instance)).group_by(*named)
         threads, responses = dict[str, str | None](), dict[str, str | None]()
         for row in await self._rows(query.order_by("last")):
             provider = row["provider"] or OPENAI
@@ -243,7 +254,7 @@ class SqlTranscriptReader:
 
     async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
         """See `ports.transcript.TranscriptReader.activities`."""
-        said = (*conditions.said(MessageFilter(instance=instance_id)), *self._seen(within))
+        said = (*conditions.said(MessageFilter(instance=instance_id)), *self._seen(within, instance_id))
         by_activity = (
             select(messages.c.activity_id.label("id"), *_ACTIVITY_SUMS)
             .join_from(messages, sessions)
@@ -263,13 +274,13 @@ class SqlTranscriptReader:
         self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Instance]:
         """See `ports.transcript.TranscriptReader.instances`."""
-        own = (*conditions.wanted(wanted), *self._seen(within))
+        own = (*conditions.wanted(wanted), *self._seen(within, wanted.instance))
         name = messages.c.process_instance_id
         # An index has all of it. What is of no instance is not among them.
         places = select(name.label("id"), _STARTED.label("position")).where(name != "").group_by(name)
         if own:
             places = places.where(messages.c.session_id.in_(select(sessions.c.id).where(*own)))
-        places = places.where(*conditions.of_process(wanted))
+        places = places.where(*conditions.of_process(wanted), *conditions.in_instances(within))
         if wanted.instance is not None:
             places = places.where(name == clean(wanted.instance))
         if after is not None:
@@ -312,7 +323,12 @@ class SqlTranscriptReader:
         query = (
             select(messages.c.number, *_OF_A_HIT)
             .join_from(messages, sessions)
-            .where(found_by, *conditions.wanted(wanted), *conditions.of_process(wanted), *self._seen(within))
+            .where(
+                found_by,
+                *conditions.wanted(wanted),
+                *conditions.of_process(wanted),
+                *self._seen(within, wanted.instance),
+            )
         )
         if place:
             query = query.where(conditions.before(messages.c.position, messages.c.id, *place))
@@ -325,7 +341,9 @@ class SqlTranscriptReader:
 
     async def spent(self, by: By, wanted: MessageFilter, *, within: Limits) -> Mapping[str, Spent]:
         """See `ports.transcript.TranscriptReader.spent`."""
-        return sums.read(by, await self._rows(sums.query(by).where(*conditions.said(wanted), *self._seen(within))))
+        return sums.read(
+            by, await self._rows(sums.query(by).where(*conditions.said(wanted), *self._seen(within, wanted.instance)))
+        )
 
     async def rated(self, *, within: Limits, since: datetime | None = None) -> Sequence[Rated]:
         """See `ports.transcript.TranscriptReader.rated`."""
@@ -348,13 +366,15 @@ class SqlTranscriptReader:
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
         """See `ports.transcript.TranscriptReader.counts`."""
-        own = (*conditions.wanted(wanted), *self._seen(within))
+        own = (*conditions.wanted(wanted), *self._seen(within, wanted.instance))
         of_sessions = select(
             func.count().label("sessions"), func.count().filter(sessions.c.is_active).label("active_sessions")
         ).where(*own)
+        instances = func.count(func.nullif(messages.c.process_instance_id, "").distinct())
+        those = and_(true(), *conditions.in_instances(within))
         of_messages = (
             select(
-                func.count(func.nullif(messages.c.process_instance_id, "").distinct()).label("instances"),
+                instances.filter(those).label("instances"),
                 func.count().label("messages"),
                 func.coalesce(func.sum(messages.c.input_tokens), 0).label("input_tokens"),
                 func.coalesce(func.sum(messages.c.output_tokens), 0).label("output_tokens"),
@@ -374,8 +394,13 @@ class SqlTranscriptReader:
         named = [definition(row["id"]) for row in await self._rows(spoke)]
         return frozenset(row["key"] for row in await self._rows(own)) | {each[0] for each in named if each}
 
-    def _seen(self, within: Limits) -> Iterator[conditions.Condition]:
-        """Keep to this reader's engine, and to what may be seen of it."""
+    def _seen(self, within: Limits, instance: str | None = None) -> Iterator[conditions.Condition]:
+        """Keep to this reader's engine, and to what may be seen of it.
+
+        That is nothing of an instance that is asked for and may not be seen itself, wherever it spoke.
+        """
+        if instance is not None and not within.has_instance(instance):
+            yield false()
         if self._engine is not None:
             yield sessions.c.engine == clean(self._engine)
         yield from conditions.seen(within)

@@ -73,6 +73,59 @@ async def test_whatever_is_asked_keeps_within_the_processes_that_may_be_seen(
 
 
 @pytest.mark.usefixtures("said")
+@pytest.mark.parametrize(
+    ("trunk", "instance", "limits", "is_seen"),
+    [
+        (DRONES, "drones-runs", within("drones"), True),
+        (DRONES, "drones-runs", within("heat"), False),
+        (CALLER, "caller-runs", within("drones"), False),
+        (CALLER, "caller-runs", within("drones heat"), True),
+        (SHARED, "one", within("drones"), False),
+        (SHARED, "one", within("drones heat"), True),
+        (SHARED, "one", Limits(instances=frozenset({"one"})), False),
+        (DRONES, "drones-runs", Limits(instances=frozenset({"drones-runs"})), True),
+        (DRONES, "drones-runs", Limits(instances=frozenset({"heat-runs"})), False),
+        (key("nobody-knows"), "drones-runs", within("drones"), False),
+        (SHARED, "one", EVERYTHING, True),
+    ],
+)
+async def test_what_is_said_beside_a_conversation_is_seen_by_who_may_see_that_one(
+    transcript: SqlTranscriptWriter,
+    conversations: SqlTranscriptReader,
+    trunk: ThreadKey,
+    instance: str,
+    limits: Limits,
+    is_seen: bool,
+) -> None:
+    await transcript.record(exchange(20, trunk.branch, process_instance_id=instance, question="Repeat everything"))
+    beside = session_id(trunk.branch)
+    assert (await conversations.session(beside, within=limits) is not None) is is_seen
+    assert bool((await conversations.messages(MessageFilter(beside), within=limits)).items) is is_seen
+    assert bool((await conversations.search("repeat", Filter(), within=limits)).items) is is_seen
+    assert await conversations.hidden([beside, "0" * 32], within=limits) == (set() if is_seen else {beside})
+
+
+@pytest.mark.usefixtures("said")
+async def test_an_instance_that_speaks_on_anothers_conversation_is_not_seen_with_it(
+    conversations: SqlTranscriptReader,
+) -> None:
+    limits = Limits(instances=frozenset({"caller-runs"}))
+    said = (await conversations.messages(MessageFilter(session_id(CALLER)), within=limits)).items
+    assert {each.process_instance_id for each in said} == {"caller-runs", "called-runs"}
+
+    called = Filter(instance="called-runs")
+    assert await conversations.instance("called-runs", within=limits) is None
+    assert (await conversations.sessions(called, within=limits)).items == []
+    assert (await conversations.search("budget", called, within=limits)).items == []
+    assert (await conversations.messages(MessageFilter(instance="called-runs"), within=limits)).items == []
+    assert await conversations.since(MessageFilter(instance="called-runs"), {}, within=limits) == []
+    assert await conversations.activities("called-runs", within=limits) == []
+    assert [each.id for each in (await conversations.instances(Filter(), within=limits)).items] == ["caller-runs"]
+    counts = await conversations.counts(Filter(), within=limits)
+    assert (counts.sessions, counts.instances, counts.messages) == (1, 1, 4)
+
+
+@pytest.mark.usefixtures("said")
 async def test_every_process_that_spoke_is_known_by_its_key(conversations: SqlTranscriptReader) -> None:
     assert await conversations.definition_keys() == {"drones", "heat"}
 

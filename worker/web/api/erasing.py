@@ -1,17 +1,18 @@
 """The routes that erase, and tell what became of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.domain.conversations import Filter, Limits, Subject, owner
+from worker.domain.conversations import Filter, Limits, Subject, every, owner
 from worker.domain.endings import Receipt
 from worker.domain.people import Person
 from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
+from worker.ports.decisions import DecisionReader
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayErase, MayTalk
@@ -58,6 +59,20 @@ class _Ports:
     eraser: Eraser
     conversations: TranscriptReader
     engine: str
+    records: DecisionReader | None
+
+    async def sees_all(self, instance: str, limits: Limits) -> bool:
+        """Whether no process that may not be seen has a part in what would be erased with an instance."""
+        wanted, others = Filter(self.engine, instance), replace(limits, definitions=None)
+        seen, there = [(await self.conversations.counts(wanted, within=each)).sessions for each in (limits, others)]
+        return seen == there and await self._records(instance, limits) == await self._records(instance, others)
+
+    async def _records(self, instance: str, within: Limits) -> int:
+        records = self.records
+        if records is None:
+            return 0
+        found = every(lambda after: records.decisions(within=within, instance=instance, after=after))
+        return len([each async for each in found])
 
 
 Ports = Annotated[_Ports, from_application(_Ports)]
@@ -66,9 +81,14 @@ _ANSWERS = problems.documented(401, 403, 404, 409, 422, 429, 503)
 _ANSWERS[HTTPStatus.ACCEPTED] = {"model": Receipt, "description": "Some of it is left, and will be tried again"}
 
 
-def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Extension:
-    """Make the extension that adds the routes. Running instances are refused: those end on the command line only."""
-    return adding(router, _Ports(eraser, conversations, engine))
+def erasing(
+    eraser: Eraser, conversations: TranscriptReader, engine: str, records: DecisionReader | None = None
+) -> Extension:
+    """Make the extension that adds the routes. Running instances are refused: those end on the command line only.
+
+    `records` are those of decisions, if any are made.
+    """
+    return adding(router, _Ports(eraser, conversations, engine, records))
 
 
 @router.post("/erase", responses=_ANSWERS)
@@ -85,7 +105,7 @@ async def erase(
     Of a person it is what they have beside all processes, and their words in the record of others: the receipt says
     which conversations of processes know these until those end.
     """
-    subject = wish.subject(ports.engine, await _check(grant, wish, ports.conversations, ports.engine))
+    subject = wish.subject(ports.engine, await _check(grant, wish, ports))
     return await _carried_out(ports.eraser, subject, response, results=results)
 
 
@@ -128,16 +148,17 @@ def _may_read(grant: Grant, receipt: Receipt) -> bool:
     return of_these and (limits.instances is None or receipt.instance in limits.instances)
 
 
-async def _check(
-    grant: Grant, wish: Wish, conversations: TranscriptReader, engine: str
-) -> frozenset[str | None] | None:
+async def _check(grant: Grant, wish: Wish, ports: _Ports) -> frozenset[str | None] | None:
     """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
+    limits = grant.limits
     if wish.instance is None:
-        if grant.limits.instances is not None or grant.limits.definitions is not None:
+        if limits.instances is not None or limits.definitions is not None:
             raise HTTPException(403, "That may reach beyond the instances that you may see.")
-        return grant.limits.tenants
-    if grant.limits.hides_processes:
-        wanted = Filter(engine=engine, instance=wish.instance)
-        if not (await conversations.instances(wanted, within=grant.limits, limit=1)).items:
+        return limits.tenants
+    if limits.hides_processes:
+        wanted = Filter(engine=ports.engine, instance=wish.instance)
+        if not (await ports.conversations.instances(wanted, within=limits, limit=1)).items:
             raise HTTPException(404)
-    return grant.limits.tenants
+        if not await ports.sees_all(wish.instance, limits):
+            raise HTTPException(403, "Processes that you may not see have a part in what would be erased.")
+    return limits.tenants

@@ -18,6 +18,8 @@ from worker.web.page.processes import Processes, State, why_not
 from worker.web.page.reading import CameOut, came_out
 from worker.web.page.watching import Seen, Watching, name_of
 
+HIDDEN = "What the engine knows of this instance now is not for you to see."
+
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
@@ -61,14 +63,17 @@ class _Following:
         if instance is not None and instance.engine != self.engine_name:
             return instance, Seen(problem=f"This instance is of another engine, {instance.engine}.")
         told = await self.watching.instance(instance_id)
+        # Whatever the record shows: the engine may have ended it since, or have moved it to another process.
+        if told.process is not None and not told.process.is_within(grant.limits):
+            told = Seen(problem=HIDDEN)
         if instance is None:
             self._check(told, grant)
         return instance, told
 
     @staticmethod
     def _check(told: Seen, grant: Grant) -> None:
-        """Let nobody see more of what the engine alone knows than of what the record has."""
-        if told.process is not None and told.process.is_within(grant.limits):
+        """Raise HTTPException where neither knows of an instance what may be seen."""
+        if told.process is not None:
             return
         if told.problem and not grant.limits.hides_processes:
             raise HTTPException(503, f"Nothing was said in such an instance, as far as is known. {told.problem}")

@@ -110,7 +110,8 @@ def command_line() -> Parser:
 def _add_lint(commands: "Commands[argparse.ArgumentParser]") -> None:
     more = (
         f"{EXAMPLE}assistant-worker lint offers --format sarif > lint.sarif\n\nFiles that are named together are taken "
-        "for one deployment. Exit codes: 0 nothing above notes; 1 something from --level on; 2 a file cannot be read."
+        "for one deployment; of folders, what is hidden and node_modules are left out. Exit codes: 0 nothing above "
+        "notes; 1 something from --level on; 2 a file cannot be read."
     )
     what = "say what is wrong with models before they are deployed; without engine, Redis or key"
     lint = add(commands, "lint", what, more=more)

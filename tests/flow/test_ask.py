@@ -102,6 +102,16 @@ async def test_a_bad_answer_says_what_the_task_would_do(rig: Rig, tmp_path: Path
     assert (thrown.code, "It throws the BPMN error BAD: " in thrown.err) == (4, True), thrown
 
 
+async def test_an_input_parameter_with_nothing_in_it_is_null_as_at_an_engine(
+    rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    step = replace(rig.step("review", data_input="tone, offer"), inputs={"tone": "", "offer": " "})
+    arguments = written(tmp_path, step)
+    question, _ = await asked_by_worker(rig, step)
+    assert question.count("(empty)") == 2
+    assert (await assistant_worker(away, *arguments, "--dry-run")).out == question + "\n"
+
+
 async def test_a_file_and_input_parameters_are_read_as_they_stand(
     rig: Rig, tmp_path: Path, away: dict[str, str]
 ) -> None:

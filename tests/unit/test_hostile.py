@@ -32,6 +32,7 @@ from worker.engine.failures import Reply
 from worker.engine.order import BPMN
 from worker.errors import BadDefinition, BadInput, EngineDown, NewerRecord, Permanent, UnknownAssistant
 from worker.modelling import inputs, prompt, properties, result, schema
+from worker.modelling.forms import ResultType
 from worker.modelling.properties import PROPERTIES
 from worker.operate.models import rules
 from worker.operate.models import tasks as doctor
@@ -365,7 +366,7 @@ def test_any_answer_is_taken_or_of_the_wrong_form(seed: int) -> None:
         wanted = {make.choice(KEYWORDS): make.value() for _ in make.some(3)} or None
         if wanted is not None and copes(schema.flaw, wanted):
             wanted = None
-        kinds: list[properties.ResultType] = ["Text", "Json", "File"]
+        kinds: list[ResultType] = ["Text", "Json", "File"]
         kind = make.choice(kinds)
         fields = make.choice(FIELDS) if kind == "Json" else {}
         answer = make.choice([make.text(), str(make.value()), '{"a": [1, {"b": null}]}'])

@@ -15,6 +15,7 @@ from worker.domain.tasks import Activity, Variable
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
 from worker.modelling import properties
+from worker.modelling.forms import CHOICES
 from worker.modelling.properties import RecordProperties, TaskProperties
 
 MINIMAL = {"service.type": "assistant", "service.name": "analyst"}
@@ -408,7 +409,7 @@ def test_a_type_without_a_value_is_nobody_s() -> None:
     assert not replace(ACTIVITY, properties={"service.type": ""}).is_ours
 
 
-@pytest.mark.parametrize("name", [each for each in properties.CHOICES if each != "service.type"])
+@pytest.mark.parametrize("name", [each for each in CHOICES if each != "service.type"])
 def test_what_may_be_chosen_is_what_is_taken_and_nothing_else(name: str) -> None:
     is_of_record = name in {"record.stage", "record.scope", "record.text"}
 
@@ -420,7 +421,7 @@ def test_what_may_be_chosen_is_what_is_taken_and_nothing_else(name: str) -> None
         activity = replace(ACTIVITY, properties=said)
         return properties.read_record(TASK, activity) if is_of_record else properties.read(TASK, activity)
 
-    assert [taken(each) for each in properties.CHOICES[name]]
+    assert [taken(each) for each in CHOICES[name]]
     with pytest.raises(BadDefinition) as refused:
         taken("something")
-    assert str(refused.value).endswith(f"allowed are {', '.join(properties.CHOICES[name])}")
+    assert str(refused.value).endswith(f"allowed are {', '.join(CHOICES[name])}")

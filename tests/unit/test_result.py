@@ -16,7 +16,7 @@ from worker.domain.money import Money
 from worker.domain.tasks import Variable, thread_variable_name
 from worker.domain.threads import Answer, Outcome, Thread
 from worker.modelling import result
-from worker.modelling.properties import ResultType
+from worker.modelling.forms import ResultType
 from worker.modelling.result import Form, Story
 
 ANY_TEXT = st.text(st.characters())

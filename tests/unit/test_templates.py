@@ -11,7 +11,8 @@ from tests.unit.lint.sound import ANALYST
 from worker import cli
 from worker.engine import definitions
 from worker.modelling import properties
-from worker.modelling.properties import BAD_OUTCOMES, CHOICES, PROPERTIES, Property
+from worker.modelling.forms import CHOICES
+from worker.modelling.properties import BAD_OUTCOMES, PROPERTIES, Property
 from worker.operate.models import records, tasks
 from worker.operate.models.rules import Rule
 from worker.operate.templates import kinds, texts

@@ -11,7 +11,8 @@ from worker.errors import Permanent
 DEPLOYMENT: Final = "deployment:"
 """Begins what a task says for an assistant that came with its process, and such an assistant's name."""
 
-_SAID: Final = re.compile(rf"{DEPLOYMENT}([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})\.md")
+SAID: Final = re.compile(rf"{DEPLOYMENT}([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})\.md")
+"""What a task says for one."""
 OFF: Final = (
     "DEPLOYED_ASSISTANTS is off, so that the worker takes no assistant from a deployment; name one of ASSISTANTS_DIR, "
     "or have the setting list which models such may ask"
@@ -32,7 +33,7 @@ def named(said: str, process: str) -> str | None:
     The process is part of the name, and so of whatever goes by it: conversations, variables, budgets, stops. What one
     process brings reaches nothing of the house's assistants, nor of another process.
     """
-    match = _SAID.fullmatch(said)
+    match = SAID.fullmatch(said)
     return f"{DEPLOYMENT}{process}:{match[1]}" if match else None
 
 

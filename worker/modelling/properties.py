@@ -1,12 +1,11 @@
 """What a task says it wants: its extension properties, defined in one table and checked. Pure."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache, lru_cache
 from hashlib import sha256
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from worker.decisions import schemas
 from worker.domain import deployed, foreign
@@ -24,19 +23,14 @@ from worker.domain.tasks import (
     declared_inputs,
     has_expression,
     java_length,
-    subject_variable,
     thread_variable_name,
 )
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
 from worker.modelling import questions, rendering, schema
+from worker.modelling.forms import FORMS, ResultType, Sharing, Stage, check_clashes, checked, duration, entries
 from worker.modelling.orders import MOST_ORDERS
 
-ResultType = Literal["Text", "Json", "File"]
-Sharing = Literal["instance", "root", "business-key", "activity"]
-RESULT_TYPES: Final[tuple[str, ...]] = get_args(ResultType)
-SHARINGS: Final[tuple[str, ...]] = get_args(Sharing)
-Stage = Literal["compute", "propose", "close"]
 STATUS: Mapping[Stage, Literal["computed", "proposed"]] = {
     "compute": "computed",
     "propose": "proposed",
@@ -44,11 +38,7 @@ STATUS: Mapping[Stage, Literal["computed", "proposed"]] = {
 }
 """What a stage makes of a record; `close` closes what is proposed then."""
 BAD_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
-MOST_RETRIES = 100
 CALLS = 3
-MOST_CALLS = 100
-LONGEST_TIMEOUT = timedelta(hours=1)
-LONGEST_DELAY = timedelta(days=1)
 LONGEST_NAME = 255
 """Characters of a variable's name that engines keep."""
 
@@ -202,20 +192,6 @@ PROPERTIES = (
 )
 """Every property there is. Durations are written as in BPMN timers: `PT90S`, `PT5M`, `P1D`."""
 
-CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "service.type": (ASSISTANT, DECISION_RECORD),
-    "service.thread": SHARINGS,
-    "service.thread.required": ("true", "false"),
-    "service.confidence.uncalibrated": ("allow",),
-    "data.output.type": RESULT_TYPES,
-    "data.output.scope": ("instance", "local"),
-    "record.part": schemas.PARTS,
-    "record.stage": get_args(Stage),
-    "record.scope": ("instance", "root"),
-    "record.text": ("true", "false"),
-}
-"""What the properties may hold that take one of a few values."""
-
 _ERROR = "error."
 
 
@@ -301,45 +277,39 @@ def read(
             "the task names no assistant: set the property service.name, or the input parameter assistant"
         )
     assistant = _whole_name(assistant, activity, "service.name")
-    if deployed.is_deployed(assistant) and said.get("service.version"):
-        raise BadDefinition(
-            "property service.version means nothing beside service.name 'deployment:…', whose version is the "
-            "process's: take it out"
-        )
-    local = _one_of(said, "data.output.scope") == "local"
+    local = checked(said, "data.output.scope") == "local"
     iteration = "" if local else _iteration(task, activity)
-    part = _one_of(said, "record.part") or ""
+    part = checked(said, "record.part") or ""
     record_name(said)
-    orders = _number(said, "data.questions.orders", MOST_ORDERS) or 1
+    orders = _number(said, "data.questions.orders") or 1
     wanted = TaskProperties(
         assistant=assistant,
         version=said.get("service.version") or None,
         sharing=_sharing(said),
-        needs_memory=_one_of(said, "service.thread.required") == "true",
-        timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
-        retries=_number(said, "service.retries", MOST_RETRIES),
-        retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
-        calls=_number(said, "service.calls", MOST_CALLS) or CALLS * orders,
+        needs_memory=checked(said, "service.thread.required") == "true",
+        timeout=_duration(said, "service.timeout"),
+        retries=_number(said, "service.retries"),
+        retry_delay=_duration(said, "service.retries.delay"),
+        calls=_number(said, "service.calls") or CALLS * orders,
         inputs=declared_inputs(said),
         output=output_name(task.activity_id, said, definition) + iteration,
-        output_type=cast("ResultType | None", _one_of(said, "data.output.type")),
+        output_type=cast("ResultType | None", checked(said, "data.output.type")),
         local=local,
         schema=_schema(said.get("data.output.schema", ""), parsed=with_schema) or _schema_of(part),
-        fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
+        fields={f"{name}{iteration}": path for name, path in _fields(said).items()},
         errors=_errors(said),
         questions=_questions(said.get("data.questions", ""), parsed=with_schema),
         confidence=_share(said, "service.confidence"),
-        uncalibrated=_one_of(said, "service.confidence.uncalibrated") is not None,
+        uncalibrated=checked(said, "service.confidence.uncalibrated") is not None,
         suffix=iteration,
         part=part,
         orders=orders,
         heard=tuple(
-            _whole_name(each.strip(), activity, "data.input.answers")
-            for each in said.get("data.input.answers", "").split(",")
-            if each.strip()
+            _whole_name(each, activity, "data.input.answers") for each in entries(said.get("data.input.answers", ""))
         ),
         memory=_memory(said),
     )
+    check_clashes({**said, "service.name": assistant}, ASSISTANT)
     _check(wanted, activity)
     _check_questions(wanted)
     return wanted
@@ -349,35 +319,29 @@ def read_record(task: Task, activity: Activity, definition: Definition | None = 
     """Read the properties of a fetched task that makes a decision's record. Raises BadDefinition as `read` does."""
     said = {name: value.strip() for name, value in activity.properties.items()}
     _check_fixed(said)
-    stage = _one_of(said, "record.stage")
+    stage = checked(said, "record.stage")
     if stage is None:
         raise BadDefinition(f"the task says no record.stage; allowed are {', '.join(get_args(Stage))}")
-    if said.get("record.part"):
-        raise BadDefinition("property record.part is of tasks for assistants, whose answers are parts; take it out")
+    check_clashes(said, DECISION_RECORD)
     return RecordProperties(
         stage=cast("Stage", stage),
         name=record_name(said),
-        is_of_root=_one_of(said, "record.scope") == "root",
-        given=_given(said.get("record.given", "")),
-        signed=frozenset(filter(None, map(str.strip, said.get("record.signed", "").split(",")))),
+        is_of_root=checked(said, "record.scope") == "root",
+        given=_given(said),
+        signed=frozenset(entries(said.get("record.signed", ""))),
         accepted=said.get("record.accepted") or "accepted",
         answer=said.get("record.answer", ""),
         output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
-        fields=_fields(said.get("data.output.fields", "")),
-        has_text=_one_of(said, "record.text") == "true",
-        retries=_number(said, "service.retries", MOST_RETRIES),
-        retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
+        fields=_fields(said),
+        has_text=checked(said, "record.text") == "true",
+        retries=_number(said, "service.retries"),
+        retry_delay=_duration(said, "service.retries.delay"),
     )
 
 
 def record_name(said: Mapping[str, str]) -> str:
     """Say which record a task is about, empty for the only one. Raises BadDefinition."""
-    name = said.get("record.id", "").strip()
-    if name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
-        raise BadDefinition(
-            f"property record.id is {name!r}; allowed are up to 40 letters, digits and _, a letter first"
-        )
-    return name
+    return checked(said, "record.id") or ""
 
 
 def output_name(activity_id: str, said: Mapping[str, str], definition: Definition | None = None) -> str:
@@ -431,21 +395,9 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
                 f"property data.output: {name[:40]}… has more than the {LONGEST_NAME} characters that engines keep of "
                 "a variable's name; take a shorter one"
             )
-    if wanted.output_type == "Text" and wanted.part:
-        raise BadDefinition("property record.part wants JSON, but data.output.type is 'Text'; leave that out")
-    if wanted.output_type == "Text" and wanted.schema is not None:
-        raise BadDefinition(
-            "property data.output.schema wants JSON, but data.output.type is 'Text'; make it Json or File"
-        )
-    if wanted.output_type not in {None, "Json"} and wanted.fields:
-        raise BadDefinition(f"property data.output.fields needs data.output.type Json; it is {wanted.output_type!r}")
     taken = {wanted.output, wanted.output + META_SUFFIX} & set(wanted.fields)
     if taken:
         raise BadDefinition(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
-    if wanted.needs_memory and wanted.sharing == "activity":
-        raise BadDefinition(
-            "property service.thread.required is 'true', but with service.thread 'activity' nothing is known of before"
-        )
     if activity.loops > 1 and not wanted.local:
         raise BadDefinition(
             "the task is in a loop within a loop, where results at the instance would overwrite each other: make the "
@@ -455,31 +407,9 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
 
 
 def _check_questions(wanted: TaskProperties) -> None:
-    """Refuse what decision questions leave no room for, and what means nothing without them."""
+    """Refuse decision questions that would go into one variable, and orders that cannot be meant so."""
     if wanted.questions is None:
-        about = {
-            "service.confidence": wanted.confidence is not None,
-            "service.confidence.uncalibrated": wanted.uncalibrated,
-            "error.unsure": Outcome.UNSURE in wanted.errors,
-            "data.questions.orders": wanted.orders > 1,
-            "data.input.answers": bool(wanted.heard),
-        }
-        for name in (name for name, is_said in about.items() if is_said):
-            raise BadDefinition(f"property {name} is about the answers to data.questions, which the task has not")
         return
-    others = {
-        "record.part": bool(wanted.part),
-        "data.output.schema": wanted.schema is not None,
-        "data.output.fields": bool(wanted.fields),
-        "data.output.type": wanted.output_type not in {None, "Json"},
-    }
-    for name in (name for name, is_said in others.items() if is_said):
-        raise BadDefinition(f"property {name} has no place beside data.questions, which say what is answered")
-    if wanted.sharing != "activity":
-        raise BadDefinition(
-            f"property service.thread is {wanted.sharing!r}, but data.questions are asked beside every conversation: "
-            "leave it out"
-        )
     questions.check_names(wanted.own_questions, wanted.output, wanted.suffix)
     if wanted.calls < wanted.orders:
         raise BadDefinition(
@@ -501,7 +431,7 @@ def check_orders(orders: int, asked: Sequence[DecisionQuestion]) -> None:
 def _sharing(said: Mapping[str, str]) -> Sharing:
     """Say whose conversation it is. The answer to questions has no place in any that others go on with."""
     usual = "activity" if said.get("data.questions") else "instance"
-    return cast("Sharing", _one_of(said, "service.thread") or usual)
+    return cast("Sharing", checked(said, "service.thread") or usual)
 
 
 def _whole_name(said: str, activity: Activity, where: str) -> str:
@@ -540,50 +470,26 @@ def _iteration(task: Task, activity: Activity) -> str:
     return f"_{task.variables[LOOP_COUNTER].value}" if looped else ""
 
 
-def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...] = ()) -> str | None:
-    allowed = allowed or CHOICES[name]
-    # Modelers write a property without a value for one that was cleared.
-    value = said.get(name) or None
-    if value is not None and value not in allowed:
-        raise BadDefinition(f"property {name} is {value!r}; allowed are {', '.join(allowed)}")
-    return value
-
-
-def _number(said: Mapping[str, str], name: str, most: int) -> int | None:
-    value = said.get(name)
-    if not value:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= most:
-        raise BadDefinition(f"property {name} is {value!r}; allowed are whole numbers from 1 to {most}")
-    return int(value)
+def _number(said: Mapping[str, str], name: str) -> int | None:
+    value = checked(said, name)
+    return None if value is None else int(value)
 
 
 def _memory(said: Mapping[str, str]) -> MemoryWish:
     """Read what a task wants of the memory."""
-    subject, recall = said.get("memory.subject") or None, said.get("memory.recall") or None
-    if subject is not None and (flaw := subject_flaw(subject)):
-        raise BadDefinition(f"property memory.subject is {subject!r}; {flaw}")
-    if subject is not None and has_expression(subject):
-        raise BadDefinition(f"property memory.subject is {subject!r}: it is fixed text, in which none is evaluated")
+    subject, recall = checked(said, "memory.subject"), checked(said, "memory.recall")
     return MemoryWish(
         None if subject is None else subject.removeprefix("-"),
-        0 if recall == "off" else _recall(said),
+        None if recall is None else int(recall.replace("off", "0")),
         _truth(said, "memory.remember"),
         _truth(said, "memory.approve"),
     )
 
 
-def _recall(said: Mapping[str, str]) -> int | None:
-    try:
-        return _number(said, "memory.recall", MOST_RECALLED)
-    except BadDefinition as exc:
-        raise BadDefinition(f"{exc}, or off") from None
-
-
 def subject_flaw(said: str) -> str:
     """Say what is wrong with whom something is to be remembered of; empty if nothing is."""
-    is_known = said in {"business-key", "tenant", "-"} or subject_variable(said)
-    return "" if is_known else "allowed are variable:<name>, business-key, tenant, and - for nobody"
+    form = FORMS["memory.subject"]
+    return "" if form.fits(said) else f"allowed are {form.allowed}"
 
 
 def check_memory(wanted: TaskProperties, usual: MemoryWish) -> MemoryWish:
@@ -606,45 +512,18 @@ def check_memory(wanted: TaskProperties, usual: MemoryWish) -> MemoryWish:
 
 
 def _truth(said: Mapping[str, str], name: str) -> bool | None:
-    value = _one_of(said, name, ("true", "false"))
+    value = checked(said, name)
     return None if value is None else value == "true"
 
 
 def _share(said: Mapping[str, str], name: str) -> float | None:
-    value = said.get(name)
-    if not value:
-        return None
-    if not re.fullmatch(r"0?\.[0-9]{1,9}|[01](\.0{1,9})?", value):
-        raise BadDefinition(f"property {name} is {value!r}; allowed are numbers from 0 to 1, such as 0.8")
-    return float(value)
+    value = checked(said, name)
+    return None if value is None else float(value)
 
 
-_DURATION = re.compile(r"P(?=.)(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?)?", re.ASCII)
-
-
-def _duration(said: Mapping[str, str], name: str, longest: timedelta) -> timedelta | None:
-    value = said.get(name)
-    if not value:
-        return None
-    found = duration(value)
-    if found is None or not timedelta(0) < found <= longest:
-        most = int(longest / timedelta(seconds=1))
-        raise BadDefinition(
-            f"property {name} is {value!r}; allowed are durations such as PT90S or PT5M, up to {most} s"
-        )
-    return found
-
-
-def duration(text: str) -> timedelta | None:
-    """Read an ISO 8601 duration of days, hours, minutes and seconds; None where it is none.
-
-    Months and years have no fixed length.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+def _duration(said: Mapping[str, str], name: str) -> timedelta | None:
+    value = checked(said, name)
+    return None if value is None else duration(value)
 
 
 def _schema(value: str, *, parsed: bool) -> Mapping[str, Any] | str | None:
@@ -692,31 +571,20 @@ def _schema_or_flaw(text: str) -> tuple[Mapping[str, Any], str]:
     return read, ""
 
 
-def _fields(text: str) -> dict[str, str]:
+def _fields(said: Mapping[str, str]) -> dict[str, str]:
     """Read `name` and `name=path` entries."""
-    fields: dict[str, str] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        name, _, path = (part.strip() for part in entry.partition("="))
-        path = path or name
-        if not re.fullmatch(r"[^\W\d]\w*", name) or not re.fullmatch(r"[^.=\s]+(\.[^.=\s]+)*", path) or name in fields:
-            raise BadDefinition(
-                f"property data.output.fields: {entry!r} is wrong; allowed are entries such as choice or "
-                "cost=budget.total, each name once"
-            )
-        fields[name] = path
-    return fields
+    return {name: path or name for name, path in _pairs(said, "data.output.fields")}
 
 
-def _given(text: str) -> dict[str, str]:
+def _given(said: Mapping[str, str]) -> dict[str, str]:
     """Read `part=variable` entries."""
-    entries = [each.partition("=") for each in filter(None, map(str.strip, text.split(",")))]
-    given = {part.strip(): variable.strip() for part, _, variable in entries}
-    if len(given) < len(entries) or not given.keys() <= set(schemas.PARTS) or not all(given.values()):
-        raise BadDefinition(
-            f"property record.given is {text!r}; allowed are entries such as weights=agreed_weights, each part once, "
-            f"of {', '.join(schemas.PARTS)}"
-        )
-    return given
+    return dict(_pairs(said, "record.given"))
+
+
+def _pairs(said: Mapping[str, str], name: str) -> Iterator[tuple[str, str]]:
+    for entry in entries(checked(said, name) or ""):
+        first, _, second = entry.partition("=")
+        yield first.strip(), second.strip()
 
 
 def _errors(said: Mapping[str, str]) -> dict[Outcome, str]:

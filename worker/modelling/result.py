@@ -14,9 +14,10 @@ from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
+from worker.modelling.forms import ResultType
 from worker.modelling.orders import Earlier, agreement, together
 from worker.modelling.orders import read as read_earlier
-from worker.modelling.properties import ResultType, TaskProperties, check_orders
+from worker.modelling.properties import TaskProperties, check_orders
 from worker.modelling.questions import UNSURE_SUFFIX, by_form, check_names, form, is_answered, names, parts, unsure
 from worker.modelling.schema import Mistake
 

@@ -33,3 +33,17 @@ def test_folders_without_a_model_and_files_that_are_not_there_are_told(tmp_path:
 def test_a_file_that_is_named_twice_is_looked_at_once(tmp_path: Path) -> None:
     written(tmp_path)
     assert len(read([tmp_path, tmp_path / "offers.bpmn", tmp_path / "." / "offers.bpmn"])[0]) == 2
+
+
+def test_of_a_folder_what_is_hidden_and_what_npm_has_installed_is_left_out(tmp_path: Path) -> None:
+    for place in ("inside", ".git", "inside/.hidden", "node_modules/bpmnlint/test", "inside/node_modules"):
+        (tmp_path / place).mkdir(parents=True)
+        written(tmp_path / place)
+    (tmp_path / "inside" / ".offers.bpmn").write_text("<a")
+    models, unread = read([tmp_path])
+    assert [str(Path(each.name).relative_to(tmp_path)) for each in models] == [
+        "inside/negotiation.bpmn",
+        "inside/offers.bpmn",
+    ]
+    assert unread == []
+    assert len(read([tmp_path / "node_modules"])[0]) == 2  # which somebody has named

@@ -124,7 +124,7 @@ def _with_parameters(element: Element, given: Mapping[str, Variable]) -> Mapping
     for each in extensions(element, "inputOutput", "inputParameter"):
         name, text = each.get("name", ""), (each.text or "").strip()
         if not len(each) and not has_expression(text):
-            found[name] = Variable(text, "String")
+            found[name] = Variable(text, "String") if text else Variable(None, "Null")  # as engines take it
         elif name not in given:
             raise Permanent(
                 f"the input parameter {name} is evaluated by engines alone: give what it comes to in --variables"

@@ -10,7 +10,7 @@ from worker.engine.definitions import attribute, extensions
 from worker.engine.order import BPMN
 from worker.engine.topics import Usage, hindrance
 from worker.errors import BadDefinition, UnknownAssistant
-from worker.modelling import properties
+from worker.modelling.forms import duration
 from worker.operate.lint.reading import File, Process
 from worker.operate.models import files, tasks
 from worker.operate.models.rules import Fault, Rule
@@ -137,7 +137,7 @@ def timers(process: Process) -> Mapping[str, Sequence[Element]]:
 
 def of_timers(activity: Activity, events: Iterable[Element], specs: Specs | None) -> Iterator[Fault]:
     """Name a timer among the events that end a task which does so before its answer has to be there."""
-    timeout = properties.duration(activity.said("service.timeout"))
+    timeout = duration(activity.said("service.timeout"))
     source = "its service.timeout"
     if timeout is None and specs is not None and "assistant" not in activity.parameters:
         try:
@@ -146,7 +146,7 @@ def of_timers(activity: Activity, events: Iterable[Element], specs: Specs | None
             return
         source = "its assistant's timeout_seconds"
     for event in events:
-        limit = properties.duration((event.findtext(f"{BPMN}timerEventDefinition/{BPMN}timeDuration") or "").strip())
+        limit = duration((event.findtext(f"{BPMN}timerEventDefinition/{BPMN}timeDuration") or "").strip())
         if timeout is not None and limit is not None and limit < timeout:
             said = (
                 f"the timer {event.get('id')} takes it away after {limit.total_seconds():g} s, while {source} allows "

@@ -1,5 +1,6 @@
 """The files that are looked at: models as they were written, and what lies beside them."""
 
+import fnmatch
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from worker.engine import definitions
 from worker.errors import BadDefinition, Permanent
 
 SUFFIX: Final = ".bpmn"
+_INSTALLED: Final = "node_modules"
+"""A folder of thousands of files that are others' packages, models among them."""
 MOST_BYTES: Final = 4 * definitions.LONGEST
 """Of a model in UTF-16 or UTF-32, the longest is as long; of what lies beside it, more is nothing that people write."""
 
@@ -151,10 +154,12 @@ def deployed_from(folder: Path | None) -> Folder | None:
 
 
 def below(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield the files in a folder, at whatever depth, but for those that are hidden or in hidden folders."""
-    for each in folder.rglob(pattern):
-        if each.is_file() and not any(part.startswith(".") for part in each.relative_to(folder).parts):
-            yield each
+    """Yield the files in a folder, at whatever depth, but for what is hidden, and what npm has installed."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".") and each != _INSTALLED]
+        for name in fnmatch.filter(names, pattern):
+            if not name.startswith(".") and (path := Path(place) / name).is_file():
+                yield path
 
 
 def content(path: Path) -> bytes:

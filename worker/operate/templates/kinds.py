@@ -7,19 +7,13 @@ from typing import Any, Final
 
 from worker.domain.threads import Outcome
 from worker.modelling import properties
-from worker.modelling.properties import BAD_OUTCOMES, CHOICES, PROPERTIES, Property
+from worker.modelling.forms import CHOICES, RECORDS_ALONE, RECORDS_TOO
+from worker.modelling.properties import BAD_OUTCOMES, PROPERTIES, Property
 from worker.runtime.version import VERSION
 
 APPLIES_TO: Final = ("bpmn:ServiceTask", "bpmn:SendTask", "bpmn:BusinessRuleTask")
 """What has a topic. Message events have it one level below, where no template reaches."""
 _TYPE: Final = "service.type"
-_RECORDS: Final = frozenset(
-    {"data.output", "data.output.fields", "service.retries", "service.retries.delay", "record.id"}
-)
-"""What tasks that make records read besides the properties that are of them alone."""
-_OF_RECORDS: Final = frozenset(
-    f"record.{each}" for each in ("stage", "scope", "given", "signed", "accepted", "answer", "text")
-)
 _OF_QUESTIONS: Final = frozenset(
     {
         "data.questions",
@@ -69,14 +63,14 @@ KINDS: Final = (
         "Assistant: task",
         "An assistant answers the task's documentation in words.",
         "assistant",
-        without=_OF_QUESTIONS | _OF_STRUCTURES | _OF_RECORDS,
+        without=_OF_QUESTIONS | _OF_STRUCTURES | RECORDS_ALONE,
     ),
     Kind(
         "structured-answer",
         "Assistant: structured answer",
         "An assistant answers the task's documentation in JSON that fits a schema; parts of it become variables.",
         "assistant",
-        without=_OF_QUESTIONS | _OF_RECORDS,
+        without=_OF_QUESTIONS | RECORDS_ALONE,
         left_out={"data.output.type": "Text"},
     ),
     Kind(
@@ -84,7 +78,7 @@ KINDS: Final = (
         "Assistant: decision questions",
         "An assistant answers closed questions, and says how sure it is where its provider can tell.",
         "assistant",
-        without=_OF_STRUCTURES | _OF_RECORDS | _OF_THREADS,
+        without=_OF_STRUCTURES | RECORDS_ALONE | _OF_THREADS,
         needed=frozenset({"data.questions"}),
     ),
     Kind(
@@ -92,7 +86,7 @@ KINDS: Final = (
         "Decision record",
         "Puts a decision's record together, of what assistants and persons have said. No assistant is asked.",
         "decision-record",
-        only=_RECORDS | _OF_RECORDS,
+        only=RECORDS_TOO | RECORDS_ALONE,
         needed=frozenset({"record.stage"}),
     ),
 )

@@ -20,6 +20,7 @@ from worker.errors import (
     Conflict,
     EngineDenied,
     EngineDown,
+    EngineUnreached,
     Forbidden,
     Permanent,
     ReadRefused,
@@ -105,7 +106,7 @@ async def test_an_engine_that_is_not_there_is_down() -> None:
     async with literal(None) as server:
         url = server.url
     async with open_engine(url) as engine:
-        assert await outcomes(engine) == dict.fromkeys(EVERY_CALL, EngineDown)
+        assert await outcomes(engine) == dict.fromkeys(EVERY_CALL, EngineUnreached), "nothing was sent"
         with pytest.raises(EngineDown, match=r"127\.0\.0\.1:\d+"):
             await POLL(engine)
 

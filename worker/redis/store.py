@@ -183,7 +183,7 @@ class RedisThreads:
         thread = (given_on, anchor, told, tokens or "")
         given = dump(answer)
         args = (hold.token, attempt, given, ms(ANSWERED_FOR), written, record, *thread, person)
-        names = [turn, keys.hold, keys.thread, keys.said, *(Keys.exchanges(turn, sink) for sink in sinks)]
+        names = [turn, keys.hold, keys.thread, keys.said, keys.erased, *(Keys.exchanges(turn, sink) for sink in sinks)]
         kept = await self._run("keep_answer", names, *args)
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.

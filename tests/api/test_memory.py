@@ -146,6 +146,19 @@ async def test_a_subject_is_forgotten_by_an_order_with_a_receipt(site: Site) -> 
     assert (await site.by().get(f"/api/memory/{ADA}", "DELETE")).status == 503
 
 
+async def test_a_subject_of_which_nothing_is_known_yet_is_forgotten_by_what_the_process_calls_it(site: Site) -> None:
+    bob, norths = (named(KIND, "bob", tenant, "default").digest for tenant in (None, "north"))
+    asked = f"/api/memory/{bob}?kind={KIND}&value=bob"
+    assert (await site.by().get(f"/api/memory/{bob}", "DELETE")).status == 404
+    assert (await site.by().get(f"/api/memory/{ADA}?kind={KIND}&value=bob", "DELETE")).status == 422
+    assert (await site.by(NORTH).get(asked, "DELETE")).status == 404
+    assert (await site.by(ONE).get(asked, "DELETE")).status == 403
+    assert site.eraser.orders == []
+    assert (await site.by().get(asked, "DELETE")).status == 200
+    assert (await site.by().get(f"/api/memory/{norths}?kind={KIND}&value=bob&tenant=north", "DELETE")).status == 200
+    assert site.eraser.orders == [Subject("default", memory=bob), Subject("default", memory=norths)]
+
+
 async def test_its_document_can_be_had(site: Site) -> None:
     answer = await site.by().get("/api/openapi.json")
     assert answer.status == 200, answer.json

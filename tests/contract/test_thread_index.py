@@ -149,6 +149,41 @@ async def test_a_turn_that_the_transcript_lacks_stays_unless_it_is_to_go(
     assert await index.threads() == []
 
 
+async def test_an_answer_of_before_an_erasure_is_kept_nowhere_and_one_of_after_it_is(
+    redis: Client, threads: RedisThreads, index: RedisThreadIndex
+) -> None:
+    outbox, said, given = RedisOutbox(redis, prefix="test", engine="default"), exchange(1, KEY), Answer("Yes.")
+    lost = await threads.enter(KEY, said.task_id)
+    assert isinstance(lost, Entered)
+    assert await threads.intend(lost.hold, 1, LEASE)
+    await redis.delete(Keys.of("test", KEY).hold)
+    hold = await index.reserve(KEY)
+    assert hold is not None
+    await index.forget(hold, await found(index), unrecorded=True)
+
+    assert await threads.keep_answer(lost.hold, 1, given, published=False, exchange=said) == given
+    assert not await outbox.hand_in(TRANSCRIPT, said, timedelta(0))
+    assert await index.threads() == []
+    assert [each.exchanges for each in await outbox.claim(TRANSCRIPT, 9)] == [{}]
+
+    again = await threads.enter(KEY, said.task_id)
+    assert isinstance(again, Entered)
+    assert (await threads.keep_answer(again.hold, 1, given, published=False, exchange=said)) == given
+    assert [sorted(each.exchanges) for each in await outbox.claim(TRANSCRIPT, 9)] == [[1]]
+
+
+async def test_what_is_handed_in_twice_is_there_once_and_without_an_entry_where_nothing_was_erased(
+    redis: Client, index: RedisThreadIndex
+) -> None:
+    outbox, said = RedisOutbox(redis, prefix="test", engine="default"), exchange(1, KEY)
+    for _ in range(2):
+        assert await outbox.hand_in("memory", said, timedelta(hours=1))
+    [pending] = await outbox.claim("memory", 9)
+    assert (pending.exchanges[1].messages, await outbox.backlog("memory")) == (said.messages, 1)
+    await outbox.settle(pending, frozenset([1]))
+    assert (await outbox.backlog("memory"), await index.threads()) == (0, [])
+
+
 async def test_what_a_sink_has_yet_to_get_goes_only_where_all_is_to_go(redis: Client, index: RedisThreadIndex) -> None:
     threads = RedisThreads(redis, prefix="test", lease=LEASE, keep=KEEP, sinks=["memory"])
     await turn(threads, KEY, recorded=False)

@@ -213,8 +213,10 @@ class Closing:
     # What is left
 
     async def keys(self, part: str = "") -> list[str]:
+        """Names of what Redis has of threads, but for the marks of those that were erased."""
         await self.rest()
-        return sorted([str(name) async for name in self.redis.scan_iter(f"*:{{*{part}*")])
+        names = [str(name) async for name in self.redis.scan_iter(f"*:{{*{part}*")]
+        return sorted(name for name in names if not name.endswith(":erased"))
 
     async def texts(self, instance: str) -> list[str]:
         page = await self.conversations.messages(MessageFilter(instance=instance), within=EVERYTHING)

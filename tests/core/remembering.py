@@ -18,9 +18,10 @@ class FakeMemory:
     script: Script = field(default_factory=Script)
     facts: dict[str, list[Fact]] = field(default_factory=dict)
     seconds: float = 0.0
+    generation: int = 3
 
     async def known(self, subject: MemorySubject) -> MemorySubject | None:
-        return replace(subject, generation=3)
+        return replace(subject, generation=self.generation)
 
     async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
         await self.script.reach("recall", subject, question, most)

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from tests.core.closing import Closing, open_in
+from tests.core.closing import Closing, exchange, open_in
 from worker.domain.conversations import Limits, MessageFilter, Stored
 from worker.domain.endings import Receipt, Status, Store
-from worker.domain.threads import Busy, Hold, Question, ThreadKey
+from worker.domain.exchanges import TRANSCRIPT
+from worker.domain.threads import Answer, Busy, Hold, Question, Thread, ThreadKey
 from worker.ending.case import LOOK
 from worker.ending.erasing import LANDING_TIME
 from worker.ending.stores import LATE, LATE_AND_OFF, Messages
@@ -187,6 +188,52 @@ async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
     assert final.named[Store.TRANSCRIPT, Messages.what].count == 4
 
 
+async def test_an_answer_that_may_come_while_a_thread_is_erased_is_looked_for_once_more(closing: Closing) -> None:
+    key = await closing.running_call("instance")
+    closing.finish("instance")
+    receipt = await closing.erase("instance")
+    assert (receipt.open, receipt.completed_at, receipt.look_again_at is None) == ((), None, False)
+
+    await closing.land("instance", None)
+    await asyncio.sleep(LANDING_TIME.total_seconds())
+    [final] = await closing.resume()
+    assert (final.completed_at is not None, await closing.texts(key.scope)) == (True, [])
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize("way", ["at once", "from memory"])
+async def test_an_answer_that_comes_after_its_thread_was_erased_is_kept_nowhere(
+    closing: Closing, way: str, forgotten: bool
+) -> None:
+    key = await closing.running_call("instance")
+    closing.finish("instance")
+    said = exchange(key, "task of instance", "instance", Thread("conv_1", 1), None, None)
+    carrier = Carrier(RedisOutbox(closing.redis, prefix="aw", engine="default"), closing.transcript)
+    if way == "from memory":  # Redis was away, and may have forgotten the call and the hold
+        carrier.keep(said)
+    if forgotten:
+        await closing.redis.delete(*await closing.keys(":turn"))
+    await closing.erase("instance")
+    await asyncio.sleep(LANDING_TIME.total_seconds())
+    await closing.resume()
+    if way == "at once":
+        hold, answer = Hold(key, "task of instance", "that ran out"), Answer("answer", thread=Thread("conv_1", 1))
+        kept = await closing.core.threads.keep_answer(hold, 1, answer, published=False, exchange=said)
+        assert kept == answer
+    await carrier.drain()
+
+    assert (await closing.texts("instance"), await closing.keys()) == ([], [])
+    assert await RedisOutbox(closing.redis, prefix="aw", engine="default").backlog(TRANSCRIPT) == 0
+
+
+async def test_what_is_said_after_a_thread_was_erased_is_recorded(closing: Closing) -> None:
+    await closing.speak("instance")
+    await closing.erase("instance", force=True)
+    await closing.speak("instance", recorded=False)
+    await recorded(closing)
+    assert await closing.texts("instance") == ["question", "answer"]
+
+
 async def test_a_response_that_only_the_journal_names_goes_with_its_thread(closing: Closing) -> None:
     thread = await closing.speak("instance", recorded=False, stored=True)
     closing.begin("instance").variables.clear()  # the task is not completed yet, or another one has the same result
@@ -290,7 +337,7 @@ async def test_a_run_in_the_background_is_cancelled_with_its_thread(closing: Clo
     closing.provider.runs["resp_run"] = ("conv_1", Question("what?", "0" * 12))
     closing.finish("instance")
     receipt = await closing.erase("instance")
-    assert (receipt.completed_at is not None, await closing.keys()) == (True, [])
+    assert (receipt.open, await closing.keys()) == ((), [])
     assert closing.provider.script.named("cancel") == [("resp_run",)]
 
 

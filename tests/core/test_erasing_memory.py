@@ -1,7 +1,6 @@
 """What is forgotten: what an instance has left with the instance, and a subject as a whole, each with a receipt."""
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -98,8 +97,8 @@ async def test_what_has_come_since_a_subject_was_forgotten_is_asked_for_as_of_th
     closing: Closing, memory: SlowMemory
 ) -> None:
     await closing.eraser.erase(SUBJECT)
-    later = now() + timedelta(seconds=1)
-    wish = ToRemember(ADA, "variable:customer", "q")
+    later = now()
+    wish = ToRemember(ADA, "variable:customer", "q", generation=1)
     await closing.transcript.record(
         exchange(
             3, key("instance-2"), remember=wish, asked_at=later, answered_at=later, thread_id=None, response_id=None

@@ -18,7 +18,7 @@ from tests.fakes.engine import Job
 from worker.domain.memory import Fact, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer
-from worker.errors import MemoryDown, MemoryRefused
+from worker.errors import MemoryDown, MemoryRefused, ModelUnknown
 from worker.modelling.subjects import named
 from worker.redis import RedisOutbox
 from worker.runtime.breaker import FAILURES, OPEN_SECONDS
@@ -189,9 +189,45 @@ async def test_what_is_to_be_remembered_goes_with_the_exchange(core: Core, memor
     [pending] = await RedisOutbox(core.redis, prefix="aw", engine="default").claim("transcript", 10)
     [exchange] = pending.exchanges.values()
     question = "Frame: Please do frame."
-    assert exchange.remember == ToRemember(ADA.digest, "variable:customer", question, approve=True)
+    assert exchange.remember == ToRemember(ADA.digest, "variable:customer", question, approve=True, generation=3)
     assert exchange.recalled == Recalled(ADA.digest, why="memory.recall is off")
     assert meta(job)["memory"] == "none"
+
+
+@pytest.mark.parametrize("noted", [True, False])
+async def test_an_answer_that_is_found_is_of_the_generation_by_which_its_question_was_put(
+    core: Core, memory: FakeMemory, *, noted: bool
+) -> None:
+    def die() -> None:  # the answer is on the thread, and the subject is forgotten before anybody looks
+        thread_id, question, _ = core.provider.script.named("ask")[-1]
+        core.provider._land(thread_id, question)
+        memory.generation = 4
+        raise ModelUnknown("it may have run")
+
+    core.provider.script.next("ask", die)
+    usual = core.world.activity().properties
+    core.world.activity(properties={**usual, **OF_CUSTOMER})
+    async with core.working():
+        job = core.world.start(variables={"customer": Variable("ada", "String")})
+        await core.until(lambda: memory.generation == 4)
+        if not noted:  # by an older worker
+            [turn] = await core.redis.keys("*:turn:*")
+            await core.redis.hdel(turn, "memory")
+        await core.until_over([job])
+    assert len(core.provider.asked) == 1
+    assert await wishes(core) == [
+        ToRemember(ADA.digest, "variable:customer", "Frame: Please do frame.", generation=3 if noted else 0)
+    ]
+
+
+async def wishes(core: Core) -> list[ToRemember | None]:
+    """What exchanges say of being remembered, in their order; they are carried over then."""
+    outbox, found = RedisOutbox(core.redis, prefix="aw", engine="default"), list[ToRemember | None]()
+    while pending := await outbox.claim("transcript", 100):
+        found += [each.remember for one in pending for each in one.exchanges.values()]
+        for one in pending:
+            await outbox.settle(one, frozenset(one.exchanges))
+    return found
 
 
 @pytest.mark.usefixtures("memory")
@@ -231,12 +267,8 @@ async def test_a_memory_that_is_away_for_a_thousand_turns_delays_none_and_has_al
     assert seconds <= DEADLINE_SECONDS * calls + 0.001
     # All at once ask before anybody has found it out, and one after each pause.
     assert calls < 100
-    outbox, wishes = RedisOutbox(core.redis, prefix="aw", engine="default"), list[ToRemember | None]()
-    while pending := await outbox.claim("transcript", 100):
-        wishes += [each.remember for one in pending for each in one.exchanges.values()]
-        for one in pending:
-            await outbox.settle(one, frozenset(one.exchanges))
-    assert wishes == [ToRemember(ADA.digest, "variable:customer", "Frame: Please do frame.")] * 1000
+    remembered = [each and replace(each, generation=None) for each in await wishes(core)]
+    assert remembered == [ToRemember(ADA.digest, "variable:customer", "Frame: Please do frame.")] * 1000
 
 
 def _recall_seconds() -> tuple[float, float]:

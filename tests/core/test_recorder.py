@@ -8,15 +8,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.core.rig import KEEP, Core
+from tests.fakes.clock import now
 from tests.fakes.engine import LOCK
 from tests.fakes.script import Script
 from worker.domain.exchanges import TRANSCRIPT, Exchange, Utterance
 from worker.domain.threads import Answer, Entered, Hold, Thread, ThreadKey
 from worker.errors import SinkDown, StoreDown, TranscriptDown, Unstorable
 from worker.redis import RedisOutbox, RedisThreads
+from worker.redis.index import ERASED_FOR
 from worker.redis.keys import Keys
 from worker.redis.store import ANSWERED_FOR
-from worker.turn.recorder import KEPT, LAST_SECONDS, UNSTORABLE_FOR, Carrier, Recorder
+from worker.turn.recorder import KEPT, KEPT_FOR, LAST_SECONDS, UNSTORABLE_FOR, Carrier, Recorder
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -155,33 +157,81 @@ async def test_an_error_that_nobody_foresaw_ends_no_recording(desk: Desk) -> Non
     assert "secret" not in str(lines)
 
 
-async def test_an_exchange_that_redis_could_not_keep_is_recorded_from_memory(desk: Desk) -> None:
+async def test_an_exchange_that_redis_could_not_keep_is_recorded_when_it_is_back(desk: Desk) -> None:
     desk.transcript.script.next("record", TranscriptDown("away"))
+    desk.core.redis.trouble.extend([StoreDown("away")] * 3)
     async with desk.recorder:
+        came_at = now()
         desk.recorder.keep(exchange())
         await desk.core.until(lambda: desk.transcript.rows)
+    [row] = desk.transcript.rows.values()
+
+    assert abs(row.answered_at - came_at) < timedelta(seconds=0.1) < now() - came_at
+    assert await desk.outbox.backlog(TRANSCRIPT) == 0
 
 
-async def test_a_write_from_memory_that_the_end_breaks_off_is_done_again(desk: Desk) -> None:
-    desk.transcript.script.next("record", 3600)
+async def test_what_redis_could_not_keep_outlives_the_worker_once_redis_is_back(desk: Desk) -> None:
+    desk.transcript.script.always("record", TranscriptDown("away"))
     async with desk.recorder:
         desk.recorder.keep(exchange())
         await desk.core.until(lambda: desk.transcript.script.named("record"))
+    desk.transcript.script.always("record", None)
+    async with Recorder(desk.outbox, [desk.transcript]):
+        await desk.core.until(lambda: desk.transcript.rows)
 
-    assert desk.transcript.rows
 
-
-async def test_memory_is_bounded_and_what_is_dropped_is_said(desk: Desk) -> None:
-    desk.transcript.script.always("record", TranscriptDown("away"))
+async def test_memory_is_bounded_in_number_and_time_and_what_is_dropped_is_said(desk: Desk) -> None:
     with capture_logs() as lines:
+        for number in range(KEPT + 2):
+            desk.recorder.keep(exchange(str(number)))
+        await asyncio.sleep(KEPT_FOR.total_seconds() + 1)
+        desk.recorder.keep(exchange("new"))
         async with desk.recorder:
-            for number in range(KEPT + 2):
-                desk.recorder.keep(exchange(str(number)))
-            desk.transcript.script.always("record", None)
-            await desk.core.until(lambda: len(desk.transcript.rows) == KEPT)
+            await desk.core.until(lambda: desk.transcript.rows)
 
     dropped = [line["task_id"] for line in lines if line["event"] == "exchange_dropped"]
-    assert dropped == ["0", "1"]
+    assert dropped == [str(number) for number in range(KEPT + 2)]
+    assert [*desk.transcript.rows] == [("new", 1)]
+
+
+def test_what_was_erased_is_known_for_longer_than_anything_waits_in_memory() -> None:
+    longest_call = timedelta(hours=1)
+    assert KEPT_FOR + longest_call + timedelta(hours=1) < ERASED_FOR
+
+
+@pytest.mark.parametrize("state", ["runs", "closed"])
+async def test_what_comes_late_from_memory_leaves_a_turn_that_is_done_with(desk: Desk, state: str) -> None:
+    said = exchange("t")
+    entry = await desk.threads.enter(said.key, "t")
+    assert isinstance(entry, Entered)
+    await desk.threads.intend(entry.hold, 1, timedelta(seconds=60))
+    if state == "closed":
+        await desk.threads.close(said.key, "t")
+    async with desk.recorder:
+        desk.recorder.keep(said)
+        await desk.core.until(lambda: desk.transcript.rows)
+        await asyncio.sleep(60)
+
+    assert await desk.outbox.backlog(TRANSCRIPT) == 0
+    if state == "runs":
+        again = await desk.threads.enter(said.key, "t")
+        assert isinstance(again, Entered)
+        assert again.asked is not None, "its answer is looked for on the thread"
+        assert (again.asked.running_for, again.deaths) == (timedelta(0), 0)
+
+
+async def test_a_turn_of_a_newer_worker_is_left_to_it_and_that_is_said(desk: Desk) -> None:
+    said = exchange("t")
+    name = Keys.of("aw", said.key).turn("t")
+    await desk.core.redis.hset(name, mapping={"schema": "2", "more": "1"})
+    with capture_logs() as lines:
+        async with desk.recorder:
+            desk.recorder.keep(said)
+            desk.recorder.keep(exchange("u"))
+            await desk.core.until(lambda: desk.transcript.rows)
+
+    assert await desk.core.redis.hgetall(name) == {"schema": "2", "more": "1"}
+    assert [line["task_id"] for line in lines if line["event"] == "exchange_unstorable"] == ["t"]
 
 
 async def test_the_end_carries_over_what_came_last_and_waits_for_no_dead_store(desk: Desk) -> None:

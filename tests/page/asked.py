@@ -15,7 +15,7 @@ from worker.chat.desk import Desk
 from worker.chat.handing import Handing
 from worker.chat.ports import ChatPorts
 from worker.transcript import Database, SqlAsks, SqlHandovers, SqlTranscriptReader, open_database
-from worker.transcript.asks import own_clock
+from worker.transcript.clock import own_clock
 from worker.web.api import asking, handing_over
 
 KEY = key("instance-a")

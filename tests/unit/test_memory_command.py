@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.records import exchange, key
+from tests.records import START, exchange, key
 from worker import cli
-from worker.domain.memory import ToRemember
+from worker.domain.conversations import Subject
+from worker.domain.endings import Receipt
+from worker.domain.memory import MemorySubject, ToRemember
 from worker.errors import Permanent
 from worker.modelling.subjects import named
+from worker.operate.commands import memory
 from worker.operate.commands.memory import COMMANDS
 from worker.settings import Settings
 from worker.transcript import SqlFacts, SqlMemos, SqlTranscriptWriter, open_database
@@ -88,6 +91,28 @@ async def test_what_cannot_be_done_is_said(
 ) -> None:
     with pytest.raises(Permanent, match=said):
         await run(desk, capsys, *arguments)
+
+
+async def test_a_subject_of_which_nothing_is_known_yet_is_forgotten_by_what_the_process_calls_it(
+    desk: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = list[Subject]()
+
+    class Noting:
+        def __init__(self, _: Any) -> None: ...
+
+        async def erase(self, subject: Subject) -> Receipt:
+            orders.append(subject)
+            return Receipt("4711", "default", None, None, START, memory=subject.memory, completed_at=START)
+
+    monkeypatch.setattr(memory, "Eraser", Noting)
+    monkeypatch.setattr("worker.bootstrap.ending_ports", lambda *_: None)
+    bob = named(KIND, "bob", None, "default").digest
+    with pytest.raises(Permanent, match="nothing was ever remembered"):
+        await run(desk, capsys, "forget", bob, "--yes")
+    await run(desk, capsys, "forget", "--of", KIND, "bob", "--yes")
+    assert orders == [Subject("default", memory=bob)]
+    assert await desk.adapters.facts.known(MemorySubject(bob, None)) == MemorySubject(bob, None, 0)
 
 
 async def test_a_proposal_is_approved_and_a_fact_forgotten(desk: Any, capsys: pytest.CaptureFixture[str]) -> None:

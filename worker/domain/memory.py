@@ -96,13 +96,15 @@ class ToRemember:
     """What an exchange says of its being remembered: of whom, and by which words it was asked.
 
     Its question is what the task asks, without inputs: what was recalled would be remembered again and again.
-    `kind` says of what kind the subject is, as `MemoryWish.subject` does.
+    `kind` says of what kind the subject is, as `MemoryWish.subject` does. `generation` is the subject's by which it was
+    asked: of another one nothing is remembered. None where the memory could not tell: then the times decide.
     """
 
     subject: str
     kind: str
     question: str
     approve: bool = False
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

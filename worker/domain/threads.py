@@ -447,12 +447,14 @@ class Asked:
     """An earlier attempt may have put this question; its call can run for `running_for` more at most.
 
     `response_id` is where the answer of a background run can be fetched, `call` the token of the hold under which the
-    call was made, if that is known.
+    call was made, if that is known. `generation` is that of the memory's subject by which it was put; 0 is also what
+    nobody has noted.
     """
 
     running_for: timedelta
     response_id: str | None = None
     call: str = ""
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

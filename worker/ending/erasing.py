@@ -162,8 +162,9 @@ class Eraser:
     async def _thread(self, order: _Order, places: Sequence[Place], key: ThreadKey) -> None:
         try:
             async with holding(self._ports.index, key) as hold:
-                if any(turn.unrecorded for turn in await order.case.quiet(hold)):
-                    # An exchange may be on its way, and would come to stand in the transcript behind us.
+                if any(turn.unrecorded or turn.state == "intent" for turn in await order.case.quiet(hold)):
+                    # An exchange may be on its way, or come before we are done with what Redis has of the thread, and
+                    # would come to stand in the transcript behind us. What comes after that is kept nowhere.
                     order.receipt = replace(order.receipt, look_again_at=self._ports.now() + LANDING_TIME)
                 for place in places:
                     await order.empty(place, key)

@@ -415,7 +415,8 @@ class Facts(Place):
         if any(step.status is Status.OPEN for step in before):
             return  # what has come since is of another generation
         known = await book.subject(digest, self.case.subject.limits)
-        # Also if nothing is known now: a turn may be under way, whose answer is not to be remembered any more.
+        # Also if nothing is remembered now: a turn may be under way, whose answer is not to be remembered any more. One
+        # whose first turn is has to be known before (`FactBook.know`), by whoever says what the process calls it.
         if known is not None:
             subject = MemorySubject(known.digest, known.tenant, known.generation)
             self._found[_named(subject)] = (subject, None)

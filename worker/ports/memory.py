@@ -106,6 +106,13 @@ class FactBook(Subjects, Protocol):
         """Return one."""
         ...
 
+    async def know(self, subject: MemorySubject, kind: str) -> None:
+        """Note a subject of which nothing was ever to be remembered, `kind` as in `MemoryWish.subject`.
+
+        Forgotten then, it is also by the turns whose questions were put before.
+        """
+        ...
+
     async def facts(self, digest: str, words: str = "", limit: int = 200) -> list[KeptFact]:
         """Return what is known or proposed of a subject, the newest first; those with all of these words, if any."""
         ...

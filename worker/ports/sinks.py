@@ -31,6 +31,13 @@ class Sink(Protocol):
 class Outbox(Protocol):
     """What each sink has yet to get. Every method may raise StoreDown."""
 
+    async def hand_in(self, sink: str, exchange: Exchange, age: timedelta) -> bool:
+        """Take an exchange whose answer came so long ago, when there was no telling Redis; from then on it is due.
+
+        False if its thread was erased meanwhile: nobody is to have it. May be repeated. Raises NewerRecord, too.
+        """
+        ...
+
     async def claim(self, sink: str, most: int) -> list[Pending]:
         """Take turns that are due, the oldest first; unless they are settled they are due again half a minute later."""
         ...

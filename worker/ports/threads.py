@@ -68,8 +68,13 @@ class Threads(Protocol):
         """
         ...
 
-    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> Intended | None:
+    async def intend(
+        self, hold: Hold, attempt: int, limit: timedelta, generation: int | None = None
+    ) -> Intended | None:
         """Note that a call starts now and ends within `limit` by Redis' clock; it counts as paid, once for each hold.
+
+        `generation` is that of the memory's subject by which the question is put, None if nothing is to be remembered:
+        `Asked` brings back that of the attempt's first call.
 
         None if it must not start: the hold is lost, or another delivery of the task has brought the answer.
         """

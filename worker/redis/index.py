@@ -15,9 +15,12 @@ from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, dump_decision, is_newer, load_former, named
 from worker.redis.keys import Keys, read_name, stem, unrecorded
 from worker.redis.runner import Runner, ms
+from worker.redis.store import ANSWERED_FOR
 from worker.runtime.clock import monotonic
 from worker.runtime.portions import portions
 
+ERASED_FOR = ANSWERED_FOR + timedelta(days=1)
+"""How long it is known that a thread was erased: longer than a call, and what waits in a worker's memory, together."""
 ENDING = "ending"
 """Stands in a hold where otherwise the task does."""
 STEP = 1000
@@ -26,7 +29,7 @@ AT_ONCE = 50
 """Hashes that are asked for at once."""
 MOST_WAITING = 10_000
 """Turns that wait for the transcript whose names are read; their contents may be long, and are for a few only."""
-KINDS = frozenset({"thread", "hold", "said", "fold", "refused", "turn", "watched", "live"})
+KINDS = frozenset({"thread", "hold", "said", "fold", "refused", "turn", "watched", "live", "erased"})
 """What is a thread's. Exchanges for sinks, and whatever a newer version keeps there, go where all is to go."""
 
 
@@ -45,8 +48,9 @@ class RedisThreadIndex:
         """See `ports.ending.ThreadIndex.threads`."""
         names: defaultdict[ThreadKey, list[tuple[str, str]]] = defaultdict(list)
         async for name in self._scan(f"{stem(self._prefix, self._engine)}:{{*"):
-            # That somebody watches leaves nothing of a thread.
-            if (found := read_name(name, self._prefix, self._engine)) is not None and found.kind != "watched":
+            # That somebody watches, or has erased it, leaves nothing of a thread.
+            found = read_name(name, self._prefix, self._engine)
+            if found is not None and found.kind not in {"watched", "erased"}:
                 names[found.key].append((found.kind, name))
         keys = sorted(names, key=lambda key: (key.tenant or "", key.scope, key.assistant))
         hashes = await self._hashes([self._keys(key).thread for key in keys])
@@ -128,8 +132,8 @@ class RedisThreadIndex:
             await self._unlist(kept.turns)
         thread_id = kept.thread.id if kept.thread else ""
         strange = kept.strange if unrecorded else ()  # sinks or a newer worker may have plans with it
-        names = [keys.hold, keys.thread, keys.said, keys.live, *kept.turns, *strange]
-        args = (hold.token, thread_id, int(unrecorded), len(strange))
+        names = [keys.hold, keys.erased, keys.thread, keys.said, keys.live, *kept.turns, *strange]
+        args = (hold.token, thread_id, int(unrecorded), len(strange), ms(ERASED_FOR))
         removed = int(await self._runner.run("forget", names, *args))
         if removed < 0:
             raise StoreDown("the hold on a thread was lost while it was ended")

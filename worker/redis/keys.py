@@ -22,6 +22,7 @@ class Keys:
     refused: str
     watched: str
     live: str
+    erased: str
     _turns: str
 
     @staticmethod
@@ -38,6 +39,7 @@ class Keys:
             refused=f"{tagged}:refused",
             watched=f"{tagged}:watched",
             live=f"{tagged}:live",
+            erased=f"{tagged}:erased",
             _turns=f"{tagged}:turn",
         )
 

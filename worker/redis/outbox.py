@@ -7,13 +7,13 @@ from typing import Literal, cast
 
 import structlog
 
-from worker.domain.exchanges import Pending
+from worker.domain.exchanges import TRANSCRIPT, Exchange, Pending
 from worker.errors import NewerRecord
 from worker.redis.connect import Client
-from worker.redis.formats import KNOWN, CorruptRecord, load_exchange
+from worker.redis.formats import KNOWN, CorruptRecord, dump_exchange, load_exchange
 from worker.redis.keys import Keys, unrecorded
 from worker.redis.runner import Runner, ms
-from worker.redis.store import DONE_FOR
+from worker.redis.store import ANSWERED_FOR, DONE_FOR
 from worker.telemetry.logs import Event
 
 CLAIMED_FOR = timedelta(seconds=30)
@@ -33,6 +33,24 @@ class RedisOutbox:
         self._prefix = prefix
         self._engine = engine
         self._told: set[str] = set()
+
+    async def hand_in(self, sink: str, exchange: Exchange, age: timedelta) -> bool:
+        """See `ports.sinks.Outbox.hand_in`."""
+        keys = Keys.of(self._prefix, exchange.key)
+        turn, life = keys.turn(exchange.task_id), ms(ANSWERED_FOR)
+        names = [turn, keys.erased, Keys.exchanges(turn, sink)]
+        args = (exchange.attempt, dump_exchange(exchange), age // timedelta(microseconds=1), life)
+        # Before it, as a death leaves nothing then that nobody looks for; behind it, as one may have looked too soon.
+        await self._add(sink, turn)
+        taken = await self._runner.run("hand_in", names, *args)
+        await self._add(sink, turn)
+        if taken == "newer":
+            raise NewerRecord("this turn in the journal")
+        return bool(taken)
+
+    async def _add(self, sink: str, turn: str) -> None:
+        life = "" if sink == TRANSCRIPT else ms(ANSWERED_FOR)
+        await self._runner.run("list", [self._list(sink)], turn, life)
 
     async def claim(self, sink: str, most: int) -> list[Pending]:
         """See `ports.sinks.Outbox.claim`. What nobody can read is dropped, with a line in the log.

@@ -88,7 +88,7 @@ class RedisThreads:
         names = [*kinds]
         hold = Hold(key, task_id, uuid4().hex)
         refused_for = "" if stands_back else ms(REFUSED_FOR)
-        args = (task_id, hold.token, self._lease, self._keep, "" if retries is None else retries, refused_for)
+        args = (task_id, hold.token, self._lease, self._keep, _text(retries), refused_for)
         try:
             return _entry(hold, await self._run("enter", names, *args))
         except NewerRecord as exc:
@@ -147,11 +147,13 @@ class RedisThreads:
         args = (thread.id, past.folded, count, dump_turn(entry), entry.turns, lease)
         return bool(await self._run("fold", [keys.thread, keys.said, keys.fold], *args))
 
-    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> Intended | None:
+    async def intend(
+        self, hold: Hold, attempt: int, limit: timedelta, generation: int | None = None
+    ) -> Intended | None:
         """See `ports.threads.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold, keys.thread, keys.watched]
-        noted = await self._run("intend", names, hold.token, attempt, ms(limit), self._keep)
+        noted = await self._run("intend", names, hold.token, attempt, ms(limit), self._keep, _text(generation))
         return Intended(watched=noted == WATCHED) if noted else None
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
@@ -183,7 +185,7 @@ class RedisThreads:
         thread = (given_on, anchor, told, tokens or "")
         given = dump(answer)
         args = (hold.token, attempt, given, ms(ANSWERED_FOR), written, record, *thread, person)
-        names = [turn, keys.hold, keys.thread, keys.said, *(Keys.exchanges(turn, sink) for sink in sinks)]
+        names = [turn, keys.hold, keys.thread, keys.said, keys.erased, *(Keys.exchanges(turn, sink) for sink in sinks)]
         kept = await self._run("keep_answer", names, *args)
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.
@@ -277,14 +279,16 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
             response, repair, anchor, provider, calls, dropped, call, *more = more
-            tokens, busy, renewal, answers, memory, cuts, rewound, *heard = more
+            tokens, busy, renewal, answers, memory, cuts, rewound, of, *heard = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
                 attempt=_attempt(attempt),
                 thread=thread,
                 published=published == "1",
-                asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None, call),
+                asked=None
+                if running < 0
+                else Asked(timedelta(milliseconds=running), response or None, call, _count(of)),
                 trouble_for=timedelta(milliseconds=trouble),
                 deaths=deaths,
                 repair=repair,
@@ -308,6 +312,10 @@ def _heard(reply: list[str]) -> dict[str, int]:
 
 def _memory(word: str) -> Memory | None:
     return MEMORIES.get(word)
+
+
+def _text(number: int | None) -> str | int:
+    return "" if number is None else number
 
 
 def _count(text: str) -> int:

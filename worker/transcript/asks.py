@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -28,6 +28,7 @@ from worker.domain.conversations import Subject
 from worker.domain.people import Person
 from worker.domain.threads import SHARED_SCOPE, ThreadKey
 from worker.errors import AskedOtherwise
+from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.conditions import of_person, of_tenants
 from worker.transcript.database import Database
 from worker.transcript.holds import settle
@@ -57,20 +58,6 @@ _SAME: tuple[str, ...] = (
     "finished_at",
 )
 """What a row has by the same names as an ask."""
-
-
-def own_clock() -> datetime:
-    """Read the clock of who has a file alone."""
-    return datetime.now(UTC)
-
-
-async def read_clock(connection: AsyncConnection, own: Callable[[], datetime]) -> datetime:
-    """Read the clock by which leases go: the server's, which all workers share; of a file it is ours."""
-    if connection.dialect.name == "sqlite":
-        return own()
-    # Not now(), which stands still from the transaction's beginning: it may have waited for a lock since.
-    told: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-    return told.astimezone(UTC)
 
 
 class SqlAsks:

@@ -16,7 +16,7 @@ from worker.domain.conversations import Limits, Page, Subject, micros
 from worker.domain.decisions import Decision, DecisionKey, DecisionSeen, Held, OldDecision, Removed
 from worker.runtime.beside import beside
 from worker.transcript import cursor
-from worker.transcript.asks import own_clock, read_clock
+from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.conditions import before, of_tenants
 from worker.transcript.database import Database
 from worker.transcript.holds import ON_HOLD, hold_off, settle

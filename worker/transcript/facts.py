@@ -1,7 +1,7 @@
 """What was remembered, as people see it and as erasing finds it."""
 
-from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -24,10 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from worker.domain.conversations import Limits
 from worker.domain.memory import KeptFact, KnownSubject, MemorySubject
 from worker.errors import MemoryDown, TranscriptDown, Unstorable
+from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.conditions import before as before_
 from worker.transcript.conditions import of_tenants
 from worker.transcript.database import Database
 from worker.transcript.hurried import Hurried
+from worker.transcript.memos import new_subject
 from worker.transcript.tables import FACTS_INDEX, memory_facts, memory_subjects, memory_waiting
 from worker.transcript.words import clean, fts5_query, ts_query
 from worker.transcript.writing import forget
@@ -36,14 +38,24 @@ from worker.transcript.writing import forget
 class SqlFacts:
     """Implements `ports.memory.FactBook` for one engine; with `engine` empty for all of them.
 
-    `own_engine` is whose instances are erased, `engine` if it is not given: another one may have the same ids.
+    `own_engine` is whose instances are erased, `engine` if it is not given: another one may have the same ids. `now` is
+    the clock of who has the file alone.
     """
 
-    def __init__(self, database: Database, hurried: Hurried, *, engine: str, own_engine: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        hurried: Hurried,
+        *,
+        engine: str,
+        own_engine: str = "",
+        now: Callable[[], datetime] = own_clock,
+    ) -> None:
         self._database = database
         self._hurried = hurried
         self._engine = clean(engine)
         self._own = clean(own_engine or engine)
+        self._own_clock = now
 
     async def known(self, subject: MemorySubject) -> MemorySubject | None:
         """See `ports.memory.Subjects.known`."""
@@ -67,6 +79,17 @@ class SqlFacts:
         """See `ports.memory.FactBook.subject`."""
         found = await self._read(self._subjects(within).where(memory_subjects.c.digest == clean(digest)))
         return found[0] if found else None
+
+    async def know(self, subject: MemorySubject, kind: str) -> None:
+        """See `ports.memory.FactBook.know`."""
+        tenant = subject.tenant and clean(subject.tenant)
+
+        async def work(connection: AsyncConnection) -> None:
+            now = await read_clock(connection, self._own_clock)
+            row = new_subject(subject.digest, tenant, self._engine or self._own, kind, now)
+            await connection.execute(self._database.insert(memory_subjects).on_conflict_do_nothing(), row)
+
+        await self._database.write(work)
 
     def _subjects(self, within: Limits) -> Select[Any]:
         counts = [
@@ -108,7 +131,7 @@ class SqlFacts:
         own = (memory_facts.c.id == clean(fact)) & (memory_facts.c.subject == clean(digest))
 
         async def work(connection: AsyncConnection) -> bool:
-            now = datetime.now(UTC)
+            now = await read_clock(connection, self._own_clock)
             subject = memory_subjects.c.digest == clean(digest)
             # Its row is locked first, as whoever remembers does.
             place = update(memory_subjects).where(subject).values(place=memory_subjects.c.place + 1, changed_at=now)
@@ -167,7 +190,7 @@ class SqlFacts:
         own = (memory_subjects.c.digest == subject.digest) & (memory_subjects.c.generation == subject.generation)
 
         async def work(connection: AsyncConnection) -> int:
-            now = datetime.now(UTC)
+            now = await read_clock(connection, self._own_clock)
             values = {"generation": memory_subjects.c.generation + 1, "forgotten_at": now, "changed_at": now}
             if not (await connection.execute(update(memory_subjects).where(own).values(values))).rowcount:
                 return 0  # what is there now came later

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.handovers import Handover, Standing
 from worker.domain.people import Person
-from worker.transcript.asks import own_clock, read_clock
+from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.database import Database
 from worker.transcript.tables import asks, handovers
 from worker.transcript.words import clean, clean_all

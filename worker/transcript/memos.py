@@ -1,7 +1,7 @@
 """What has yet to be remembered: noted with the exchange that it is of, and taken in order, subject by subject."""
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from worker.domain.conversations import REMOVED, Role, digest, message_id
 from worker.domain.exchanges import Exchange
 from worker.domain.memory import Backlog, MemorySubject, Settled, Waiting, fact_text
 from worker.domain.threads import Outcome, ref
+from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, checked
 from worker.transcript.tables import memory_facts, memory_subjects, memory_waiting, messages
@@ -19,6 +20,8 @@ from worker.transcript.words import clean, words
 
 LEASE = timedelta(seconds=30)
 """What a worker has taken is due again then, unless it was settled."""
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""When something was asked Redis' clock says, and when it was forgotten the database's."""
 
 
 def memo_row(exchange: Exchange) -> Values | None:
@@ -49,12 +52,16 @@ async def note(exchanges: Iterable[tuple[Exchange, Values]], database: Database,
         wish, subject = exchange.remember, memory_subjects
         if wish is None:
             continue
-        new = {"digest": row["subject"], "tenant": exchange.key.tenant and clean(exchange.key.tenant)}
-        new |= {"engine": row["engine"], "kind": clean(wish.kind), "generation": 0, "place": 0}
-        now = datetime.now(UTC)
+        now = await read_clock(connection, own_clock)
+        tenant = exchange.key.tenant and clean(exchange.key.tenant)
+        new = new_subject(row["subject"], tenant, row["engine"], wish.kind, now)
         insert = database.insert(subject).on_conflict_do_nothing(index_elements=[subject.c.digest])
-        await connection.execute(insert, {**new, "changed_at": now})
-        remembered = or_(subject.c.forgotten_at.is_(None), subject.c.forgotten_at < exchange.asked_at)
+        await connection.execute(insert, new)
+        if wish.generation is None:
+            asked_at = exchange.asked_at - CLOCKS_DIFFER
+            remembered = or_(subject.c.forgotten_at.is_(None), subject.c.forgotten_at < asked_at)
+        else:
+            remembered = subject.c.generation == wish.generation
         found = await connection.execute(
             update(subject)
             .where(subject.c.digest == row["subject"], remembered)
@@ -68,18 +75,25 @@ async def note(exchanges: Iterable[tuple[Exchange, Values]], database: Database,
         await connection.execute(memory_waiting.insert(), {**row, **states, **place})
 
 
-class SqlMemos:
-    """Implements `ports.memory.Memos` for one engine."""
+def new_subject(digest_: str, tenant: str | None, engine: str, kind: str, now: datetime) -> Values:
+    """Write the row of a subject of which nothing is known yet."""
+    named = {"digest": digest_, "tenant": tenant, "engine": engine, "kind": clean(kind)}
+    return {**named, "generation": 0, "place": 0, "changed_at": now}
 
-    def __init__(self, database: Database, *, engine: str) -> None:
+
+class SqlMemos:
+    """Implements `ports.memory.Memos` for one engine. `now` is the clock of who has the file alone."""
+
+    def __init__(self, database: Database, *, engine: str, now: Callable[[], datetime] = own_clock) -> None:
         self._database = database
         self._engine = clean(engine)
+        self._own_clock = now
 
     async def claim(self, most: int) -> list[Waiting]:
         """See `ports.memory.Memos.claim`."""
-        now = datetime.now(UTC)
         async with self._database.reading() as connection:
             # Most looks find nothing, and keep no writer waiting for that.
+            now = await read_clock(connection, self._own_clock)
             if (await connection.execute(self._due(now).limit(1))).first() is None:
                 return []
         return await self._database.write(partial(self._claim, most, now))
@@ -150,11 +164,11 @@ class SqlMemos:
     async def postpone(self, waiting: Waiting, by: timedelta, *, late: bool = False, why: str = "") -> None:
         """See `ports.memory.Memos.postpone`."""
         own = memory_waiting.c.number == waiting.number
-        values: Mapping[str, Any] = {"due_at": datetime.now(UTC) + by, "why": clean(why)[:500]}
-        values = {**values, "is_late": True} if late else values
+        values: Mapping[str, Any] = {"why": clean(why)[:500]} | ({"is_late": True} if late else {})
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(update(memory_waiting).where(own).values(values))
+            due_at = await read_clock(connection, self._own_clock) + by
+            await connection.execute(update(memory_waiting).where(own).values(**values, due_at=due_at))
 
         await self._database.write(work)
 

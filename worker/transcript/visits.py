@@ -13,7 +13,7 @@ from worker.domain.people import Person
 from worker.domain.visits import SILENCE, Left, Stay, Visit
 from worker.ports.visits import HEARD_WITHIN
 from worker.runtime.portions import portions
-from worker.transcript.asks import own_clock, read_clock
+from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.conditions import seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values

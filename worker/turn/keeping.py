@@ -79,7 +79,19 @@ class Keeping:
         request = self.request
         if request.remember is None or answer.outcome is not Outcome.OK:
             return None
-        return request.remember if request.fits is None or await beside(request.fits, answer) else None
+        if request.fits is not None and not await beside(request.fits, answer):
+            return None
+        return replace(request.remember, generation=self._generation(request.remember))
+
+    def _generation(self, remember: ToRemember) -> int | None:
+        """Say by which generation of its subject the question was put whose answer this is.
+
+        What is found may have been asked before the subject was forgotten, though it was recorded only now.
+        """
+        if self.facts.recovered and self.entry.asked is not None:
+            return self.entry.asked.generation
+        asked_here = self.facts.calls > self.entry.calls
+        return remember.generation if asked_here or not self.facts.recovered else 0
 
     def _grown_to(self, answer: Answer) -> int | None:
         """Say how many tokens the thread has now: by the provider's count, else by what was thought to be read."""

@@ -67,38 +67,44 @@ class Recalling:
         if subject is None:
             metrics.RECALLS.labels("no_subject").inc()
             return Known(recalled=Recalled(why=why))
+        facts, trouble, generation = list[Fact](), None, None
+        if wish.most or wish.remember:
+            facts, trouble, generation = await self._recall(subject, asked, wish.most)
         remember = None
         if wish.remember:
             question = f"{activity.title}: {asked}" if activity.title else asked
-            remember = ToRemember(subject.digest, kind, question, approve=bool(wish.approve))
+            remember = ToRemember(subject.digest, kind, question, bool(wish.approve), generation)
         if not wish.most:
             return Known(recalled=Recalled(subject.digest, why="memory.recall is off"), remember=remember)
-        facts, trouble = await self._recall(subject, asked, wish.most)
         ids = tuple(each.id for each in facts)
         metrics.RECALLS.labels("recalled" if facts else trouble or "nothing").inc()
         shown = prompt.remembered(facts) if facts else ""
         said = _WHY[trouble] if trouble else ("" if facts else "nothing is known")
         return Known(shown, Recalled(subject.digest, ids, said), remember)
 
-    async def _recall(self, subject: MemorySubject, asked: str, most: int) -> tuple[list[Fact], Why | None]:
+    async def _recall(self, subject: MemorySubject, asked: str, most: int) -> tuple[list[Fact], Why | None, int | None]:
+        """Return what is known, why there is nothing, and the subject's generation; None where nobody could tell."""
+        generation, facts = None, list[Fact]()
         try:
             first = self._breaker.enter()
         except BreakerOpen:
-            return [], "paused"
+            return [], "paused", None
         began = monotonic()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 known = await self._subjects.known(subject)
-                facts = [] if known is None else _cut(await self._memory.recall(known, asked, most))[:most]
+                generation = 0 if known is None else known.generation
+                if known is not None and most:
+                    facts = _cut(await self._memory.recall(known, asked, most))[:most]
         except TimeoutError:
-            return self._missed("late", f"no answer within {DEADLINE_SECONDS} s", first=first)
+            return *self._missed("late", f"no answer within {DEADLINE_SECONDS} s", first=first), generation
         except MemoryDown as exc:
-            return self._missed("down", str(exc), first=first)
+            return *self._missed("down", str(exc), first=first), generation
         except MemoryRefused as exc:
-            return self._missed("refused", str(exc), REFUSED_PAUSE, first=first)
+            return *self._missed("refused", str(exc), REFUSED_PAUSE, first=first), generation
         except Exception as exc:  # noqa: BLE001 - whatever it is, no turn fails for it
             log.error(Event.MEMORY_CRASHED, trace=trace(exc))
-            return self._missed("down", "an unforeseen error", first=first)
+            return *self._missed("down", "an unforeseen error", first=first), generation
         except BaseException:  # broken off
             self._breaker.left(first=first)
             raise
@@ -106,7 +112,7 @@ class Recalling:
             metrics.RECALL_SECONDS.observe(monotonic() - began)
         if self._breaker.answered(first=first):
             log.info(Event.MEMORY_UP)
-        return facts, None
+        return facts, None, generation
 
     def _missed(self, why: Why, reason: str, pause: timedelta | None = None, *, first: bool) -> tuple[list[Fact], Why]:
         if self._breaker.failed(pause, first=first):

@@ -11,8 +11,9 @@ from typing import Literal, Self
 import structlog
 
 from worker.domain.exchanges import TRANSCRIPT, Exchange, Pending
-from worker.errors import SinkDown, StoreDown, Unstorable
+from worker.errors import NewerRecord, SinkDown, StoreDown, Unstorable
 from worker.ports.sinks import Outbox, Sink
+from worker.runtime.clock import monotonic
 from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
@@ -28,6 +29,8 @@ NEWER_FOR = timedelta(minutes=1)
 LAST_SECONDS = 2.0
 KEPT = 1000
 """Exchanges in memory at most, for each sink: those whose answers came while Redis was away."""
+KEPT_FOR = timedelta(days=7)
+"""As long as Redis would keep them. After that nobody knows any more what was erased meanwhile."""
 
 log = structlog.get_logger()
 
@@ -54,7 +57,7 @@ class Recorder:
             carrier.wake()
 
     def keep(self, exchange: Exchange) -> None:
-        """See `ports.sinks.Recording.keep`. It lives in memory only until the sinks have it."""
+        """See `ports.sinks.Recording.keep`. It lives in memory only until Redis can be told of it."""
         for carrier in self._carriers:
             carrier.keep(exchange)
 
@@ -66,7 +69,7 @@ class Carrier:
         self._outbox = outbox
         self._sink = sink
         self._woken = asyncio.Event()
-        self._kept: deque[Exchange] = deque()
+        self._kept: deque[tuple[Exchange, float]] = deque()
         self._state: Literal["unknown", "up", "down"] = "unknown"
         self._draining: asyncio.Task[None]
 
@@ -90,11 +93,14 @@ class Carrier:
     def keep(self, exchange: Exchange) -> None:
         """Take an exchange into memory."""
         if len(self._kept) == KEPT:
-            dropped = self._kept.popleft()
-            self._count("dropped")
-            log.error(Event.EXCHANGE_DROPPED, sink=self._sink.name, task_id=dropped.task_id, attempt=dropped.attempt)
-        self._kept.append(exchange)
+            self._drop_first()
+        self._kept.append((exchange, monotonic()))
         self.wake()
+
+    def _drop_first(self) -> None:
+        dropped, _ = self._kept.popleft()
+        self._count("dropped")
+        log.error(Event.EXCHANGE_DROPPED, sink=self._sink.name, task_id=dropped.task_id, attempt=dropped.attempt)
 
     async def _run(self) -> None:
         tries = 0
@@ -125,10 +131,10 @@ class Carrier:
         not with the first answer, and nothing is claimed meanwhile that could not be written.
         """
         try:
+            await self._hand_in()
             await self._measure()  # also while the sink is away
             if self._state != "up":
                 await self._sink.ping()
-            await self._kept_first()
             while pending := deque(await self._outbox.claim(self._sink.name, AT_ONCE)):
                 await self._record_all(pending)
             await self._measure()
@@ -149,13 +155,21 @@ class Carrier:
     async def _measure(self) -> None:
         metrics.UNRECORDED.labels(self._sink.name).set(await self._outbox.backlog(self._sink.name))
 
-    async def _kept_first(self) -> None:
+    async def _hand_in(self) -> None:
+        """Give Redis what it could not take. Only there it can be told what was erased meanwhile."""
         while self._kept:
-            exchange = self._kept[0]
-            await self._write(exchange)
-            # It stays until then: a write that is broken off, as by the end, has not happened. Nor has it to be the
-            # first any more, as the oldest go where there are too many.
-            if self._kept and self._kept[0] is exchange:
+            exchange, came_at = first = self._kept[0]
+            age = timedelta(seconds=monotonic() - came_at)
+            if age > KEPT_FOR:
+                self._drop_first()
+                continue
+            try:
+                await self._outbox.hand_in(self._sink.name, exchange, age)
+            except NewerRecord as exc:
+                self._tell_unstorable(exchange, str(exc))
+            # It stays until then: what is broken off, as by the end, may not have happened. Nor has it to be the first
+            # any more, as the oldest go where there are too many.
+            if self._kept and self._kept[0] is first:
                 self._kept.popleft()
 
     async def _record_all(self, claimed: deque[Pending]) -> None:
@@ -190,11 +204,13 @@ class Carrier:
         exc = await self._refusal(exchange)
         if exc is None:
             return True
-        reason = str(exc) if isinstance(exc, Unstorable) else trace(exc)
+        self._tell_unstorable(exchange, str(exc) if isinstance(exc, Unstorable) else trace(exc))
+        return False
+
+    def _tell_unstorable(self, exchange: Exchange, reason: str) -> None:
         self._count("unstorable")
         named = {"sink": self._sink.name, "task_id": exchange.task_id, "attempt": exchange.attempt}
         log.error(Event.EXCHANGE_UNSTORABLE, **named, reason=reason)
-        return False
 
     async def _refusal(self, *exchanges: Exchange) -> Exception | None:
         """Record them together, which costs much less than one by one; say why if one of them is not taken."""

@@ -26,7 +26,11 @@ HOUR = timedelta(hours=1)
 
 def remembered(number: int = 1, subject: str = ADA, instance: str = "instance-1", **others: Any) -> Exchange:
     wish = ToRemember(
-        subject, "variable:customer", others.pop("question", f"Settle {number}."), others.pop("approve", False)
+        subject,
+        "variable:customer",
+        others.pop("question", f"Settle {number}."),
+        others.pop("approve", False),
+        others.pop("generation", None),
     )
     return exchange(number, key(instance), remember=wish, **others)
 
@@ -249,8 +253,31 @@ async def test_what_is_remembered_is_later_than_what_was_forgotten(
     await settled(memos)
     later = (START + timedelta(minutes=2, seconds=1)).astimezone(UTC).isoformat(timespec="microseconds")
     place.sql(f"UPDATE memory_subjects SET generation = 1, forgotten_at = '{later}'")  # noqa: S608 - our own
-    await transcript.record(remembered(2), remembered(3))  # the former was asked before
+    await transcript.record(remembered(2), remembered(4))  # the former was asked before
+    assert await settled(memos) == ["Answer 4."]
+
+
+async def test_what_was_asked_by_a_generation_is_remembered_of_that_alone_whatever_the_clocks_say(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
+) -> None:
+    long_after = START + timedelta(days=365_0)
+    await transcript.record(remembered(1))
+    assert await facts.drop(MemorySubject(ADA, None)) == 1
+    await transcript.record(remembered(2, generation=0, asked_at=long_after), remembered(3, generation=1))
     assert await settled(memos) == ["Answer 3."]
+
+
+async def test_a_subject_is_forgotten_while_its_first_turn_runs(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
+) -> None:
+    for _ in range(2):
+        await facts.know(MemorySubject(ADA, None), "variable:customer")
+    found = await facts.subject(ADA, EVERYTHING)
+    assert found is not None
+    assert (found.kind, found.generation, found.facts) == ("variable:customer", 0, 0)
+    assert await facts.drop(MemorySubject(ADA, None)) == 0
+    await transcript.record(remembered(1, generation=0), remembered(2, generation=1))
+    assert await settled(memos) == ["Answer 2."]
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ class OneThread:
         self._thread, self._turns = thread, [*said]
         return True
 
-    async def intend(self, _: Hold, __: int, ___: timedelta) -> Intended:
+    async def intend(self, _: Hold, __: int, ___: timedelta, ____: int | None = None) -> Intended:
         """Count a call."""
         self._calls += 1
         return Intended()

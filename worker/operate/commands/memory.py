@@ -6,7 +6,7 @@ from typing import Any
 from worker import bootstrap
 from worker.bootstrap.adapters import memory_engine
 from worker.domain.conversations import EVERYTHING, Subject
-from worker.domain.memory import KeptFact, KnownSubject
+from worker.domain.memory import KeptFact, KnownSubject, MemorySubject
 from worker.ending import Eraser
 from worker.errors import Permanent
 from worker.modelling.properties import subject_flaw
@@ -65,12 +65,17 @@ async def approve_(desk: Desk, options: Namespace) -> int:
 
 async def forget_(desk: Desk, options: Namespace) -> int:
     """Forget one fact, or all that is known of a subject."""
-    one = await _chosen(desk, options)
     if options.fact is None:
-        consent.ask(options, f"This forgets all that is remembered of the subject {one.digest}.")
+        digest = _digest(desk, options)
+        consent.ask(options, f"This forgets all that is remembered of the subject {digest}.")
+        if options.subject is None:
+            # Nothing may be known yet: the first turn that will leave something of it may be under way.
+            await _book(desk).know(MemorySubject(digest, options.tenant), options.of[0])
+        one = await _chosen(desk, options)
         eraser = Eraser(bootstrap.ending_ports(desk.settings, desk.adapters))
         subject = Subject(desk.settings.engine_name, memory=one.digest)
         return told([await eraser.erase(subject)], options)
+    one = await _chosen(desk, options)
     consent.ask(options, f"This forgets the fact {options.fact}.")
     # A proposal has yet to come to the memory.
     forgets_one = desk.adapters.forgets_one
@@ -89,16 +94,19 @@ def _book(desk: Desk) -> FactBook:
     return desk.adapters.facts
 
 
+def _digest(desk: Desk, options: Namespace) -> str:
+    if options.subject is not None:
+        if options.tenant is not None:
+            raise Permanent("--tenant goes with --of only")
+        return str(options.subject)
+    kind, value = options.of
+    if flaw := subject_flaw(kind):
+        raise Permanent(f"--of {kind}: {flaw}")
+    return named(kind, value, options.tenant, memory_engine(desk.settings)).digest
+
+
 async def _chosen(desk: Desk, options: Namespace) -> KnownSubject:
-    digest = options.subject
-    if digest is None:
-        kind, value = options.of
-        if flaw := subject_flaw(kind):
-            raise Permanent(f"--of {kind}: {flaw}")
-        digest = named(kind, value, options.tenant, memory_engine(desk.settings)).digest
-    elif options.tenant is not None:
-        raise Permanent("--tenant goes with --of only")
-    found = await _book(desk).subject(digest, EVERYTHING)
+    found = await _book(desk).subject(_digest(desk, options), EVERYTHING)
     if found is None:
         raise Permanent("nothing was ever remembered of this subject: `memory list` shows of whom")
     return found

@@ -12,6 +12,6 @@ if (redis.call('HGET', KEYS[1], 'attempt') or '1') ~= ARGV[1] then
 end
 local dropped = tonumber(redis.call('HGET', KEYS[1], 'dropped') or '') or 0
 redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1, 'repair', ARGV[3], 'dropped', dropped + 1)
-redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'response', 'trouble_since')
+redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'response', 'trouble_since', 'memory')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1

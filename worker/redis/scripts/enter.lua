@@ -17,6 +17,7 @@
 --          answers that it has had, what it knew when it was made, if that was for this task or nothing has been answered
 --          on it yet ('': all, or that is over), what is not told any more of what was said under this key ('': nothing),
 --          the words of the order to rewind that the thread was made for ('': it was not),
+--          generation of the memory's subject by which the earlier call's question was put ('': not known),
 --          then persons who were heard on it, each with how many messages}
 -- repeat  the same token takes the same hold again
 for index = 1, 3, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
@@ -25,7 +26,7 @@ for index = 1, 3, 2 do -- a hold is the same in all versions: it keeps them out 
     return {'newer'}
   end
 end
-local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response', 'repair', 'retries', 'calls', 'dropped', 'counted')
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response', 'repair', 'retries', 'calls', 'dropped', 'counted', 'memory')
 local attempt = turn[2] or '1'
 local retries, known = tonumber(ARGV[5]), tonumber(turn[11] or '')
 local calls, dropped = tonumber(turn[12] or '') or 0, tonumber(turn[13] or '') or 0
@@ -100,4 +101,4 @@ local ends_at, limit = string.match(thread[7] or '', ':(%d+):(%d+)$')
 local busy = ends_at and math.max(0, math.min(tonumber(ends_at) - now, tonumber(limit))) or 0
 -- Of the two orders the one to rewind, which older workers do not carry out and cannot take for the other.
 local renew = thread[1] and (redis.call('HGET', KEYS[3], 'rewind:' .. thread[1]) or redis.call('HGET', KEYS[3], 'renew:' .. thread[1])) or ''
-return with_heard({'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew, thread[8] or '0', memory or '', redis.call('HGET', KEYS[3], 'cuts') or '', rewound})
+return with_heard({'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew, thread[8] or '0', memory or '', redis.call('HGET', KEYS[3], 'cuts') or '', rewound, turn[15] or ''})

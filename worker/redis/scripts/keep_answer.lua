@@ -1,10 +1,10 @@
 -- Keep an attempt's first answer, with or without the hold, and let go of the hold if it is ours.
--- KEYS    turn, hold, thread, history, then of each sink the hash that has what it has yet to get
+-- KEYS    turn, hold, thread, history, mark of erasing, then of each sink the hash that has what it has yet to get
 -- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
 --         what the sinks are to have of it, id of the thread that it was given on ('': none),
 --         anchor of the account that this is in ('': not known), what that thread's history is to have of it ('': nothing),
 --         tokens that it read and wrote ('': not known), the person whom it answers ('': it is a task's)
--- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
+-- returns the answer that counts (of a turn that was erased it is kept nowhere) | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
 -- First of all, also where a newer worker has the turn: nothing runs on the thread any more.
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
@@ -20,6 +20,10 @@ local schema = redis.call('HGET', KEYS[1], 'schema')
 if schema and schema ~= '1' then
   return false
 end
+-- Asked before it was erased: whoever enters after that has an entry, also for the same task.
+if redis.call('EXISTS', KEYS[1]) == 0 and redis.call('EXISTS', KEYS[5]) == 1 then
+  return ARGV[3]
+end
 if ARGV[8] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then
   redis.call('HSET', KEYS[3], 'anchor', ARGV[8])
 end
@@ -31,12 +35,12 @@ if turn[2] and tonumber(turn[2]) > tonumber(ARGV[2]) then
   return ARGV[3] -- an attempt that was given up: of no use to the journal, and its task is not its worker's any more
 end
 redis.call('HSET', KEYS[1], 'state', 'answered', 'attempt', ARGV[2], 'answer', ARGV[3])
-redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'response', 'trouble_since', 'open', 'deaths')
+redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'response', 'trouble_since', 'open', 'deaths', 'memory')
 local time = redis.call('TIME')
 -- As text: by itself Lua writes 14 digits of a number.
 local microseconds = string.format('%.0f', time[1] * 1000000 + time[2])
 -- In one step with the answer: no death leaves one that the sinks never hear of.
-for index = 5, #KEYS do
+for index = 6, #KEYS do
   redis.call('HSET', KEYS[index], 'unrecorded', '1')
   -- One of this attempt is there if its answer could not be read any more; sinks keep the first as well.
   if redis.call('HSETNX', KEYS[index], 'exchange:' .. ARGV[2], ARGV[6]) == 1 then

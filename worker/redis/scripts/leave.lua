@@ -43,7 +43,7 @@ end
 redis.call('DEL', KEYS[2])
 if ARGV[2] == '0' and redis.call('HGET', KEYS[1], 'state') == 'intent' then
   redis.call('HSET', KEYS[1], 'state', 'open')
-  redis.call('HDEL', KEYS[1], 'deadline', 'response')
+  redis.call('HDEL', KEYS[1], 'deadline', 'response', 'memory')
   if runs_on_the_thread() then
     redis.call('HDEL', KEYS[3], 'running')
   end

@@ -17,8 +17,9 @@ for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
   end
 end
 redis.call('HDEL', KEYS[1], 'unrecorded')
-local state = redis.call('HGET', KEYS[2], 'state')
-if state == 'done' then
+local turn = redis.call('HMGET', KEYS[2], 'state', 'deadline')
+if turn[1] == 'done' then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
 end
-return state == 'intent' and 0 or 1 -- of an open turn the next answer lists it anew
+-- Of an open turn the next answer lists it anew; so does that of a call which is known to be over.
+return turn[1] == 'intent' and turn[2] and 0 or 1

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt
-from worker.domain.memory import KeptFact, KnownSubject
+from worker.domain.memory import KeptFact, KnownSubject, MemorySubject
 from worker.ending import Eraser
 from worker.errors import Transient
 from worker.modelling.properties import subject_flaw
@@ -72,13 +72,10 @@ async def remembered_subjects(
 ) -> Sequence[KnownSubject]:
     """Of whom something is remembered, the latest change first; or the one that `kind` and `value` name."""
     _check(grant)
-    if kind is None or value is None:
-        if (kind, value, tenant) != (None, None, None):
-            raise HTTPException(422, "kind and value go together, and tenant with them.")
+    whom = _named(of, kind, value, tenant)
+    if whom is None:
         return await of.facts.subjects(grant.limits, limit)
-    if flaw := subject_flaw(kind):
-        raise HTTPException(422, f"kind: {flaw}")
-    one = await of.facts.subject(named(kind, value, tenant, of.engine).digest, grant.limits)
+    one = await of.facts.subject(whom.digest, grant.limits)
     return [] if one is None else [one]
 
 
@@ -121,8 +118,26 @@ async def forget_fact(grant: MayErase, of: Ports, digest: Id, fact: Id) -> Remem
 @router.delete(
     "/memory/{digest}", responses={HTTPStatus.ACCEPTED: {"model": Receipt, "description": "Some of it is left."}}
 )
-async def forget_subject(grant: MayErase, of: Ports, digest: Id, response: Response) -> Receipt:
-    """Forget all that is known of a subject; returns the receipt."""
+async def forget_subject(
+    grant: MayErase,
+    of: Ports,
+    digest: Id,
+    response: Response,
+    kind: Kind = None,
+    value: Value = None,
+    tenant: Tenant = None,
+) -> Receipt:
+    """Forget all that is known of a subject; returns the receipt.
+
+    With `kind` and `value`, which name the same, also if nothing is known yet: its first answer may be on its way.
+    """
+    _check(grant)
+    whom = _named(of, kind, value, tenant)
+    if whom is not None and kind is not None:
+        if whom.digest != digest:
+            raise HTTPException(422, "kind and value name another subject.")
+        if grant.limits.tenants is None or tenant in grant.limits.tenants:
+            await of.facts.know(whom, kind)
     one = await _one(of, grant, digest)
     try:
         receipt = await of.eraser.erase(Subject(of.name, memory=one.digest))
@@ -131,6 +146,17 @@ async def forget_subject(grant: MayErase, of: Ports, digest: Id, response: Respo
     if receipt.completed_at is None:
         response.status_code = HTTPStatus.ACCEPTED
     return receipt
+
+
+def _named(of: Memorising, kind: str | None, value: str | None, tenant: str | None) -> MemorySubject | None:
+    """Say whom these name, if they do. Raises HTTPException."""
+    if kind is None or value is None:
+        if (kind, value, tenant) != (None, None, None):
+            raise HTTPException(422, "kind and value go together, and tenant with them.")
+        return None
+    if flaw := subject_flaw(kind):
+        raise HTTPException(422, f"kind: {flaw}")
+    return named(kind, value, tenant, of.engine)
 
 
 def _check(grant: Grant) -> None:

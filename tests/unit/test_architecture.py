@@ -39,7 +39,7 @@ DRIVERS: dict[str, set[str]] = {
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},
     "specs": {"pydantic", "pydantic_core", "yaml"},
     "telemetry": {"opentelemetry", "prometheus_client", "structlog"},
-    "testing": {"pytest"},
+    "testing": {"aiohttp", "pytest", "yaml"},
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "turn": {"structlog"},
     "web": {"aiohttp", "fastapi", "markdown_it", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn"},

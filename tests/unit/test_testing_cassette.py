@@ -57,6 +57,14 @@ def test_what_changes_between_runs_is_no_part_of_a_question(api: ModelApi) -> No
     assert read("# Rate it\n\nBy 2026-12-01.", api=api) != read("# Rate it\n\nBy 2026-12-02.", api=api)
 
 
+def test_a_question_is_readable_where_its_inputs_have_empty_lines(tmp_path: Path) -> None:
+    asked = read("# Rate it\n\n    One.\n    \n    Two.\t \n")
+    cassette = Cassette(tmp_path / "one.yaml", [Exchange(asked, REPLY)])
+    cassette.save()
+    shown = "  question: |\n    # Rate it\n\n        One.\n\n        Two.\n"
+    assert shown in cassette.path.read_text("utf-8")
+
+
 def test_a_team_says_what_else_changes() -> None:
     reader = replace(READER, varying=[re.compile(r"ORDER-\d+")])
     assert read("ORDER-1 of today", reader=reader) == read("ORDER-77 of today", reader=reader)

@@ -19,7 +19,7 @@ from worker.testing.written import instructions_of
 Outcome = Literal["completed", "refused", "filtered", "incomplete", "failed", "empty"]
 """How an answer ends; all but the first are the outcomes of `error.<outcome>`."""
 
-WAIT_SECONDS, RECORDING_SECONDS = 60.0, 1800.0
+WAIT_SECONDS, RECORDING_SECONDS = 60.0, 600.0
 """For how long a test waits for something, by default. It costs time only where a test fails, or real models think."""
 CHECK_SECONDS: Final = 0.05
 REMOVE_SECONDS: Final = 10.0
@@ -171,6 +171,7 @@ class Bench:
 
         Raises AssertionError after so many seconds, if the worker ended, or where a question could not be answered.
         """
+        __tracebackhide__ = True
         player = self._parts.model.answerer
         if seconds is None:
             seconds = RECORDING_SECONDS if isinstance(player, Player) and player.records else WAIT_SECONDS
@@ -185,6 +186,7 @@ class Bench:
 
     def _unless_flawed(self, done: Callable[[], Any]) -> Any:
         """Look at something, and first at what could not be answered: that comes to an incident as well."""
+        __tracebackhide__ = True
         try:
             value = done()
         except AssertionError:
@@ -194,6 +196,7 @@ class Bench:
         return value
 
     def _tell_flaws(self) -> None:
+        __tracebackhide__ = True
         player = self._parts.model.answerer
         if isinstance(player, Player) and (flaws := player.told()):
             raise AssertionError("\n\n".join(flaws)) from None
@@ -216,6 +219,7 @@ class Instance:
 
     def __init__(self, bench: Bench, id_: str) -> None:
         self._bench = bench
+        self._incidents_wanted = False
         self.id = id_
 
     @property
@@ -255,22 +259,37 @@ class Instance:
         """Wait until it is over, and return it. Raises AssertionError with what `incidents` say."""
 
         def over() -> bool:
-            if found := self.incidents:
-                raise AssertionError(f"instance {self.id} has an incident: {'; '.join(found)}")
+            self._fail_by_incidents()
             return self.state in _OVER
 
         self._bench.wait_until(over, f"the end of instance {self.id}", seconds)
         return self
 
     def wait_for(self, activity: str, seconds: float | None = None) -> "Instance":
-        """Wait until it has reached an element, and return it."""
-        self._bench.wait_until(lambda: activity in self.path, f"{activity} in instance {self.id}", seconds)
+        """Wait until it has reached an element, and return it.
+
+        Raises AssertionError with what `incidents` say, unless an incident was waited for.
+        """
+
+        def reached() -> bool:
+            if activity in self.path:
+                return True
+            if not self._incidents_wanted:
+                self._fail_by_incidents()
+            return False
+
+        self._bench.wait_until(reached, f"{activity} in instance {self.id}", seconds)
         return self
 
     def wait_for_incident(self, seconds: float | None = None) -> str:
         """Wait for an incident, and return what it says."""
+        self._incidents_wanted = True
         found = self._bench.wait_until(lambda: self.incidents, f"an incident of instance {self.id}", seconds)
         return str(found[0])
+
+    def _fail_by_incidents(self) -> None:
+        if found := self.incidents:
+            raise AssertionError(f"instance {self.id} has an incident: {'; '.join(found)}")
 
     def complete(self, activity: str, **variables: Any) -> None:
         """Complete the person's task of this id, as soon as it is there."""

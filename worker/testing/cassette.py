@@ -41,6 +41,7 @@ _HASH: Final = re.compile(r"\b[0-9a-f]{64}\b")
 _REF: Final = re.compile(r"\(quoted ref [0-9a-f]{12}\)")
 _TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?(?!\d)")
 _REMEMBERED: Final = "### Remembered from before"
+_BLANKS: Final = re.compile(r"[ \t]+$", re.MULTILINE)
 _FACT: Final = re.compile(r"^[^\n]{1,40}, \d{4}-\d\d-\d\d:$", re.MULTILINE)
 
 
@@ -136,7 +137,8 @@ class Reader:
             text = pattern.sub(what, text)
         for pattern in self.varying:
             text = pattern.sub("<varying>", text)
-        return text
+        # YAML shows no text line by line in which a blank ends one, as it does in what is shown indented.
+        return _BLANKS.sub("", text)
 
 
 class Cassette:

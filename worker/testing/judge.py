@@ -46,6 +46,7 @@ class Judge:
         Raises AssertionError where it is less than `at_least`, and where nobody can tell: the judge has refused, or its
         provider tells no probability. `answer` is a text, or what can be written as JSON.
         """
+        __tracebackhide__ = True
         if not 0 <= at_least <= 1:
             raise ValueError(f"at_least is {at_least}; a probability is from 0 to 1")
         judgement = self._judged(question, answer, assistant)

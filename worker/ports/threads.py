@@ -21,6 +21,7 @@ from worker.domain.threads import (
     Thread,
     ThreadKey,
 )
+from worker.domain.watching import Speaker
 
 
 class Threads(Protocol):
@@ -68,8 +69,10 @@ class Threads(Protocol):
         """
         ...
 
-    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> Intended | None:
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta, whose: Speaker | None = None) -> Intended | None:
         """Note that a call starts now and ends within `limit` by Redis' clock; it counts as paid, once for each hold.
+
+        `whose` it is is told to those who read along, see `ports.watching.Windows`.
 
         None if it must not start: the hold is lost, or another delivery of the task has brought the answer.
         """

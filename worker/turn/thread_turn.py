@@ -306,7 +306,8 @@ class ThreadTurn:
         # Before the intent: a death between the two leaves too much counted, and never too little.
         self.facts.budgets = await self.bill.charge(self.entry.hold.token, self.request.assistant, self.facts.reads)
         limit = self.request.assistant.timeout + LANDING_TIME
-        intended = await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit)
+        whose = self.request.place.speaker
+        intended = await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit, whose)
         if intended is None:
             self._hold_lost()
             return None

@@ -25,6 +25,7 @@ from worker.domain.threads import (
     Thread,
     ThreadKey,
 )
+from worker.domain.watching import Speaker
 from worker.errors import BadDefinition, BadInput, Stopping
 from worker.operate.lint.reading import Folder
 from worker.ports.engine import Engine
@@ -120,7 +121,7 @@ class OneThread:
         self._thread, self._turns = thread, [*said]
         return True
 
-    async def intend(self, _: Hold, __: int, ___: timedelta) -> Intended:
+    async def intend(self, _: Hold, __: int, ___: timedelta, ____: Speaker | None = None) -> Intended:
         """Count a call."""
         self._calls += 1
         return Intended()

@@ -1,7 +1,7 @@
 -- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server. It counts until
 -- `leave` says that it costs nothing; under one hold one call counts at most, as whatever comes before it was refused.
 -- KEYS    turn, hold, thread, watched
--- ARGV    token, attempt, limit ms, journal ttl ms
+-- ARGV    token, attempt, limit ms, journal ttl ms, key of the process' definition and id of the instance that it is of ('': none)
 -- returns 2 (somebody watches the thread) | 1 (nobody) | 0 (the hold is lost, an answer has come meanwhile, or a newer worker has the turn: no call must start)
 -- repeat  moves the deadline a little, and counts nothing more; the id of an earlier call is gone either way
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
@@ -26,7 +26,7 @@ if counted ~= ARGV[1] then -- what `leave` puts back if this call is refused
   end
   redis.call('HSET', KEYS[1], 'counted', ARGV[1], 'calls', (tonumber(calls or '') or 0) + 1)
 end
-redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
+redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3], 'process', ARGV[5], 'instance', ARGV[6])
 -- It was of a call before this one; `note` says where this one runs.
 redis.call('HDEL', KEYS[1], 'response')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])

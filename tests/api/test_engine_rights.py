@@ -10,17 +10,22 @@ import aiohttp
 import pytest
 
 from tests.api.client import NO_CALLS, Api
+from tests.api.reading import event_stream
 from tests.api.test_erasing import Recorded
 from tests.fakes.board import Board
+from tests.fakes.following import FakeTasks, FakeWindows
 from tests.records import exchange, key
-from worker.domain.conversations import Limits, Page
+from worker.domain.conversations import Limits, Page, session_id
+from worker.domain.watching import Speaker, TurnSeen
 from worker.ending import Eraser
 from worker.errors import EngineDenied
 from worker.ports.decisions import DecisionReader
 from worker.ports.rights import DefinitionRight
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, EngineSight, app, erasing, serve, stopping
+from worker.web.feeds import Feeds, following, sockets
 
+A = key("instance-a")
 ANN, NOBODY = "ann-0123456789abcdef", "nobody-0123456789abcdef"
 TOKENS = json.dumps({ANN: {"role": "operator", "engine_user": "ann"}, NOBODY: "operator"})
 
@@ -31,10 +36,11 @@ class Engine:
 
     asked: list[str] = field(default_factory=list)
     denies: bool = False
+    process: str = "drones"
 
     async def on_definition(self, user: str, right: DefinitionRight, key: str) -> bool:
         self._answer(user)
-        return key == "drones" and right == "READ_INSTANCE"
+        return key == self.process and right == "READ_INSTANCE"
 
     async def on_every_instance(self, user: str) -> bool:
         return self._answer(user)
@@ -73,11 +79,22 @@ class Served:
     writer: SqlTranscriptWriter
     eraser: Recorded
     records: Records
+    windows: FakeWindows
     ann: Api
     nobody: Api
 
     async def erase(self, **wish: str) -> int:
         return (await self.ann.get("/api/erase", "POST", json=wish)).status
+
+    async def call(self) -> None:
+        """Have an instance that was called, of another process, say something on the conversation of its caller."""
+        called = {"process_instance_id": "called", "definition_key": "heat"}
+        await self.writer.record(exchange(3, A), exchange(4, A, **called))
+
+    def speak(self, whose: Speaker, task: str, text: str) -> None:
+        """Have somebody speak there, and be heard."""
+        self.windows.turns[A] = TurnSeen(task, "intent", 1, is_held=True, is_repair=False, whose=whose)
+        self.windows.tell(A, text, task=task, run=len(text))
 
 
 @pytest.fixture
@@ -88,12 +105,15 @@ async def served(database: Database) -> AsyncIterator[Served]:
         sight = await stack.enter_async_context(EngineSight(engine, record.definition_keys))
         eraser, records = Recorded(), Records()
         erases = erasing(cast("Eraser", eraser), record, "default", cast("DecisionReader", records))
-        extend = [stopping(Board(), {}), erases]
-        access = Access.of(TOKENS)
+        access, windows = Access.of(TOKENS), FakeWindows()
+        feeds = Feeds(record, windows, engine="default", tasks=FakeTasks(), most=9, most_each=9)
+        extend = [stopping(Board(), {}), erases, following(feeds, access), sockets(feeds, access)]
         application = app(record, NO_CALLS, access, report=print, sight=sight, extend=extend)
+        await stack.enter_async_context(feeds)
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
+        stack.callback(feeds.close)
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
-        yield Served(engine, writer, eraser, records, Api(session, ANN), Api(session, NOBODY))
+        yield Served(engine, writer, eraser, records, windows, Api(session, ANN), Api(session, NOBODY))
 
 
 async def test_lists_searches_and_counts_have_what_the_engines_user_may_see(served: Served) -> None:
@@ -143,8 +163,64 @@ async def test_nobody_erases_an_instance_in_part_of_which_a_process_spoke_that_t
     if of == "record":
         served.records.hidden = 1
     else:
-        beside = {"process_instance_id": "called", "definition_key": "heat"}
-        thread = key("instance-a", assistant="critic")
-        await served.writer.record(exchange(3, thread), exchange(4, thread, **beside))
+        await served.writer.record(exchange(5, key("instance-a", assistant="critic")))
+        await served.call()
     assert await served.erase(instance="instance-a") == 403
     assert len(served.eraser.orders) == 1
+
+
+@pytest.mark.parametrize("path", [f"sessions/{session_id(A)}/feed", "instances/instance-a/feed"])
+async def test_a_feed_tells_nothing_of_a_process_that_may_not_be_seen_and_ends_where_that_has_spoken(
+    served: Served, path: str
+) -> None:
+    async with event_stream(served.ann.session, f"/api/{path}?after=now", ANN) as stream:
+        await stream.next("state")
+        served.speak(Speaker("drones", "instance-a"), "ours", "Take it.")
+        assert (await stream.next("delta")).data["text"] == "Take it."
+        served.speak(Speaker("heat", "called"), "theirs", "It is a secret.")
+        await served.writer.record(exchange(2, A))
+        assert [(await stream.next("message")).data["content"] for _ in range(2)] == ["Question 2?", "Answer 2."]
+        await served.call()
+        assert (await stream.next("closing")).data == {"reason": "You may not see this any more."}
+        assert "theirs" not in json.dumps([each.data for each in stream.heard])
+    assert (await served.ann.get(f"/api/{path}")).status == 404
+
+
+async def test_a_feed_of_what_may_not_be_seen_any_more_takes_no_other_feed_of_its_socket_along(served: Served) -> None:
+    other = key("instance-other")
+    await served.writer.record(exchange(1, other))
+    headers = {"Authorization": f"Bearer {ANN}"}
+    async with served.ann.session.ws_connect("/api/feeds", headers=headers) as socket:
+        for name, thread in (("a", A), ("other", other)):
+            wish = {"type": "subscribe", "feed": name, "session": session_id(thread), "after": "now"}
+            await socket.send_json(wish)
+            while (await socket.receive_json(timeout=20))["type"] != "state":
+                pass
+        await served.call()
+        while (heard := await socket.receive_json(timeout=20))["type"] != "closing":
+            pass
+        assert heard["feed"] == "a"
+        await served.writer.record(exchange(2, other))
+        while (heard := await socket.receive_json(timeout=20))["type"] != "message":
+            pass
+        assert (heard["feed"], heard["data"]["content"]) == ("other", "Question 2?")
+
+
+async def test_a_feed_is_opened_by_what_may_be_seen_then_however_long_its_socket_is_open(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.web.api.sight.FRESH_SECONDS", 0)
+    async with served.ann.session.ws_connect("/api/feeds", headers={"Authorization": f"Bearer {ANN}"}) as socket:
+
+        async def subscribed(feed: str, instance: str) -> str:
+            await socket.send_json({"type": "subscribe", "feed": feed, "instance": instance, "after": "now"})
+            while (heard := await socket.receive_json(timeout=20))["type"] not in ("subscribed", "refused"):
+                pass
+            return f"{heard['type']} {heard.get('data', {}).get('detail', '')}".strip()
+
+        served.engine.process = "heat"
+        assert await subscribed("1", "instance-a") == "refused There is nothing here that this token may see."
+        assert await subscribed("2", "instance-b") == "subscribed"
+        await socket.send_json({"type": "unsubscribe", "feed": "2"})
+        served.engine.denies = True
+        assert "cannot be told now" in await subscribed("3", "instance-b")

@@ -461,7 +461,9 @@ async def test_what_instances_have_to_do_is_told_with_what_went_wrong(
     found = await client.instances.waiting([*instances, "nobody's"])
 
     assert found == {
-        failed.process_instance_id: [TaskSeen(failed.id, "step", None, 0, "the file is too large")],
-        fresh.process_instance_id: [TaskSeen(fresh.id, "step", None, None, "")],
+        failed.process_instance_id: [
+            TaskSeen(failed.id, "step", None, 0, "the file is too large", failed.process_definition_key)
+        ],
+        fresh.process_instance_id: [TaskSeen(fresh.id, "step", None, None, "", fresh.process_definition_key)],
     }
     assert await client.instances.waiting([]) == {}

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.redis_clients import redis_client
 from tests.waiting import wait_until
 from worker.domain.threads import Entered, Thread, ThreadKey
-from worker.domain.watching import Look
+from worker.domain.watching import Look, Speaker
 from worker.redis import RedisThreads, RedisWatchers, RedisWindows
 from worker.redis.connect import Client
 from worker.redis.keys import Keys
@@ -37,13 +37,16 @@ async def test_whoever_looks_is_told_of_the_call_that_begins_then(redis: Client,
     await threads.bind(entry.hold, Thread("conv_1", 1), 0)
     alone = await threads.intend(entry.hold, 1, MINUTE)
     look = await windows.look(KEY, Look())
-    watched = await threads.intend(entry.hold, 1, MINUTE)
+    watched = await threads.intend(entry.hold, 1, MINUTE, Speaker("drones", "instance-1"))
     assert alone is not None
     assert watched is not None
     assert (alone.watched, watched.watched) == (False, True)
     assert look.turn is not None
     assert (look.turn.task_id, look.turn.is_held) == ("task-1", True)
-    assert (await windows.look(KEY, look)).turn.state == "intent"  # type: ignore[union-attr]  # as above
+    assert look.turn.whose is None, "not before its first call"
+    turn = (await windows.look(KEY, look)).turn
+    assert turn is not None
+    assert (turn.state, turn.whose) == ("intent", Speaker("drones", "instance-1"))
 
     async with RedisWatchers(redis, prefix="test") as watchers:
         assert watchers.watcher(KEY, "task-1", 1, watched=False) is None

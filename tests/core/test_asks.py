@@ -22,6 +22,7 @@ from worker.domain.conversations import EVERYTHING, session_id
 from worker.domain.providers import Limits
 from worker.domain.stops import Kind
 from worker.domain.threads import Answer, Outcome, Thread, ThreadKey
+from worker.domain.watching import Look, Speaker, TurnSeen
 from worker.ending.rewinding import Rewinding
 from worker.ending.rewinding import Wish as RewindWish
 from worker.errors import (
@@ -33,6 +34,7 @@ from worker.errors import (
     StoreDown,
     TranscriptDown,
 )
+from worker.redis import RedisWindows
 
 
 def meta(job: Any, output: str) -> dict[str, Any]:
@@ -58,6 +60,16 @@ async def test_while_a_process_runs_it_hears_nothing_of_what_is_asked_beside_it(
     assert "Why so?" in told[2]
     assert len(told) == 4
     assert asked.target == key("a").branch
+
+
+async def test_whose_process_a_question_is_about_is_known_to_who_reads_along(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        job = await chatting.step("one", "a")
+        ask = await chatting.answered("a")
+    seen = TurnSeen(ask.id, "", 1, is_held=True, is_repair=False)
+    look = await RedisWindows(chatting.core.redis, prefix="aw").look(ask.target, Look(turn=seen))
+    assert look.turn is not None
+    assert look.turn.whose == Speaker(job.task.process_definition_key, "a")
 
 
 async def test_a_second_ask_goes_on_where_the_first_one_was_answered(chatting: Chatting) -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from tests.fakes.following import FakeRecord, FakeTasks, FakeWindows
 from tests.records import START, key
-from worker.domain.conversations import EVERYTHING, Limits, MessageFilter, session_id
-from worker.domain.watching import TaskSeen, TurnSeen
+from worker.domain.conversations import EVERYTHING, Definitions, Limits, MessageFilter, session_id
+from worker.domain.threads import ThreadKey
+from worker.domain.watching import Speaker, TaskSeen, TurnSeen
 from worker.errors import BadCursor
 from worker.web.feeds.events import Event
-from worker.web.feeds.feed import Feed
+from worker.web.feeds.feed import REVOKED, Feed
 from worker.web.feeds.feeds import Feeds, TooMany
 from worker.web.feeds.place import Place
 
@@ -108,8 +109,8 @@ class World:
     ) -> Reading:
         at = None if place is None else Place.load(place)
 
-        async def allowed() -> Limits | None:
-            return within if may_see() else None
+        async def allowed(_: object) -> Limits | str:
+            return within if may_see() else REVOKED
 
         return Reading(Feed(self.feeds, wanted, within, at, allowed))
 
@@ -410,6 +411,99 @@ async def test_a_reader_with_limits_hears_nothing_that_it_may_not_read(world: Wo
     await asyncio.sleep(2)
     assert limited.told == [message("Question 1?"), message("Answer 1."), delta(0, "for instance-1")]
     assert of_others.told == []
+
+
+def drones(running: bool = True) -> Limits:
+    """Who may see the process drones alone."""
+    keys = frozenset(["drones"])
+    return Limits(definitions=Definitions(running=keys) if running else Definitions(ended=keys))
+
+
+def turn_of(whose: Speaker | None, task: str) -> TurnSeen:
+    return TurnSeen(task, "intent", 1, is_held=True, is_repair=False, whose=whose)
+
+
+OWN, CALLED = Speaker("drones", "instance-1"), Speaker("heat", "called")
+
+
+@pytest.mark.parametrize("wanted", [SESSION, INSTANCE], ids=["session", "instance"])
+@pytest.mark.parametrize("whose", [CALLED, Speaker("heat", "instance-1"), None], ids=["called", "migrated", "unknown"])
+async def test_of_a_process_that_may_not_be_seen_nothing_is_heard_while_it_speaks(
+    world: World, wanted: MessageFilter, whose: Speaker | None
+) -> None:
+    world.record.record(1, KEY)
+    limited, of_all = world.read(wanted, place=None, within=drones()), world.read(wanted, place=None)
+    await asyncio.sleep(2)
+    world.windows.turns[KEY] = turn_of(OWN, "mine")
+    world.windows.tell(KEY, "For you.", task="mine")
+    await asyncio.sleep(2)
+    assert limited.told == [delta(0, "For you.")]
+    world.windows.turns[KEY] = turn_of(whose, "others")
+    world.windows.tell(KEY, "Not for you.", task="others", run=2)
+    await asyncio.sleep(2)
+    assert of_all.told[1:] == [("restarted", 1), delta(0, "Not for you.")]
+    # They are known there now, and the record may not have them yet.
+    world.windows.turns[KEY] = turn_of(OWN, "next")
+    world.windows.tell(KEY, "They said", task="next", run=3)
+    await asyncio.sleep(2)
+    assert (len(limited.told) > 1) is (whose is None)
+    assert limited.states == [[], [("mine", "asking")], [], [("next", "asking")]]
+
+
+async def test_whose_words_they_are_may_be_told_behind_them(world: World) -> None:
+    world.record.record(1, KEY)
+    limited = world.read(place=None, within=drones())
+    await asyncio.sleep(2)
+    world.windows.tell(KEY, "For ", task="mine")
+    await asyncio.sleep(2)
+    assert limited.told == []
+    world.windows.turns[KEY] = turn_of(OWN, "mine")
+    await asyncio.sleep(2)
+    world.windows.turns[KEY] = turn_of(None, "next")
+    world.windows.tell(KEY, "you.", task="mine")
+    await asyncio.sleep(2)
+    assert limited.told == [delta(0, "For "), delta(4, "you.")]
+
+
+@pytest.mark.parametrize("thread", [KEY, KEY.branch], ids=["there", "beside it"])
+async def test_where_a_process_has_spoken_that_may_not_be_seen_nothing_is_heard_any_more(
+    world: World, thread: ThreadKey
+) -> None:
+    world.record.record(1, thread, process_instance_id="instance-1")
+    world.record.record(2, KEY)
+    limited = world.read(INSTANCE, place=None, within=drones())
+    await asyncio.sleep(2)
+    world.windows.turns[thread] = turn_of(OWN, "mine")
+    world.windows.tell(thread, "For you.", task="mine")
+    await asyncio.sleep(2)
+    # In the same moment as the next words: the last look at the record did not have it.
+    world.record.record(3, KEY, definition_key="heat", process_instance_id="called")
+    world.windows.tell(thread, "Heat says that", task="mine")
+    await asyncio.sleep(2)
+    assert limited.told == [delta(0, "For you.")]
+
+
+async def test_steps_are_those_of_processes_that_may_be_seen(world: World) -> None:
+    world.record.record(1, KEY)
+    world.tasks.known["instance-1"] = [
+        TaskSeen("mine", "decide", None, None, "", "drones"),
+        TaskSeen("moved", "send", None, 0, "the file is too large", "heat"),
+    ]
+    limited, of_all = world.read(INSTANCE, place=None, within=drones()), world.read(INSTANCE, place=None)
+    await asyncio.sleep(5)
+    assert limited.states[-1] == [("mine", "waiting")]
+    assert of_all.states[-1] == [("mine", "waiting"), ("moved", "incident")]
+
+
+async def test_what_is_over_is_talked_about_before_those_who_may_see_that(world: World) -> None:
+    world.record.record(1, KEY)
+    world.record.ends[session_id(KEY)] = START
+    seeing, blind = (world.read(place=None, within=drones(running=running)) for running in (False, True))
+    await asyncio.sleep(2)
+    world.windows.turns[KEY] = turn_of(OWN, "ask")
+    world.windows.tell(KEY, "It was cheap.", task="ask")
+    await asyncio.sleep(2)
+    assert (seeing.told, blind.told) == ([delta(0, "It was cheap.")], [])
 
 
 async def test_the_end_is_told_and_that_it_goes_on_again(world: World) -> None:

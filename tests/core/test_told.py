@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.rig import Core
 from worker.domain.threads import ThreadKey
-from worker.domain.watching import Look
+from worker.domain.watching import Look, Speaker, TurnSeen
 from worker.redis import RedisThreadIndex, RedisWatchers, RedisWindows
 from worker.redis import watching as told
 from worker.redis.failures import ERRORS
@@ -57,6 +57,10 @@ async def test_a_call_is_told_to_whoever_watches_its_thread(
     assert text_of(look.pieces) == job.results["frame"].value
     assert {(piece.task_id, piece.attempt) for piece in look.pieces} == {(job.task.id, 1)}
     assert look.pieces[-1].is_last
+    turn = TurnSeen(job.task.id, "", 1, is_held=True, is_repair=False)
+    seen = (await windows.look(KEY, Look(turn=turn))).turn
+    assert seen is not None
+    assert seen.whose == Speaker(job.task.process_definition_key, "a")
 
 
 async def test_a_turn_that_nobody_watches_costs_redis_nothing_more(core: Core, watchers: RedisWatchers) -> None:

@@ -64,10 +64,23 @@ class FakeRecord:
         return [
             (number, each)
             for number, key, each in self.said
-            if self._is_in(wanted, each)
-            and _newest(key, number).is_within(within)
-            and number > read.get(each.session_id, 0)
+            if self._is_in(wanted, each) and self._is_seen(key, within) and number > read.get(each.session_id, 0)
         ][:limit]
+
+    async def hidden(self, ids: Collection[str], *, within: Limits) -> Collection[str]:
+        self._check()
+        return {session_id(key) for _, key, _ in self.said if not self._is_seen(key, within)}.intersection(ids)
+
+    def _is_seen(self, key: ThreadKey, within: Limits) -> bool:
+        """Whether all who spoke on a thread may be seen, and on the one that it is beside."""
+        if not _newest(key, 0).is_within(within):
+            return False
+        seen, runs = within.definitions, session_id(key) not in self.ends
+        return seen is None or all(
+            seen.has(each.definition_id.partition(":")[0], each.process_instance_id, runs=runs)
+            for _, whose, each in self.said
+            if whose in (key, key.trunk)
+        )
 
     async def newest(self, wanted: Collection[MessageFilter]) -> Mapping[MessageFilter, Sequence[Newest]]:
         self._check()
@@ -89,7 +102,7 @@ class FakeRecord:
 
 
 def _newest(key: ThreadKey, number: int) -> Newest:
-    owner = None if key.scope.startswith("business-key:") else key.scope
+    owner = None if key.is_shared else (key.trunk or key).scope
     return Newest(session_id(key), key, owner, number, None)
 
 

@@ -106,3 +106,27 @@ def test_only_whoever_may_see_a_persons_conversation_hears_that_something_is_sai
     newest = Newest(session_id(thread), thread, None, 1, None)
     assert newest.is_within(limits) == is_seen
     assert limits.hides_processes == (limits.tenants is not None)
+
+
+@pytest.mark.parametrize(
+    ("thread", "instance", "is_seen"),
+    [
+        (key("p"), "p", True),
+        (key("task:7"), "p", True),
+        (key("p").branch, "p", True),
+        (key("q"), "q", False),
+        (key("business-key:order-1"), None, False),
+        (key("business-key:order-1").branch, "p", False),
+    ],
+)
+def test_who_may_see_one_instance_sees_nothing_that_instances_share_nor_what_is_beside_it(
+    thread: ThreadKey, instance: str | None, *, is_seen: bool
+) -> None:
+    limits = Limits(instances=frozenset(["p"]))
+    assert Newest(session_id(thread), thread, instance, 1, None).is_within(limits) is is_seen
+    assert [limits.has_instance(each) for each in ("p", "q")] == [True, False]
+
+
+def test_beside_what_a_person_has_with_an_assistant_alone_there_is_nothing() -> None:
+    thread = chat_key("default", None, Person("token", "Ann", "Ann"), "analyst", "1")
+    assert (thread.branch, thread.trunk) == (thread, None)

@@ -23,10 +23,19 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who has an assistant speak: a process instance, and its process by the definition's key."""
+
+    definition_key: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSeen:
     """How far a turn is, as the journal has it. `state` is open, intent, answered or done, in the journal's words.
 
-    `is_held`: a worker has the thread for it now. `is_repair`: the attempt has to put an earlier answer right.
+    `is_held`: a worker has the thread for it now. `is_repair`: the attempt has to put an earlier answer right. `whose`
+    is None before its first call, and where an older worker has it.
     """
 
     task_id: str
@@ -34,6 +43,7 @@ class TurnSeen:
     attempt: int
     is_held: bool
     is_repair: bool
+    whose: Speaker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,7 @@ class Look:
 class TaskSeen:
     """A task as the engine has it. `retries` is None before its first failure.
 
-    With none left there is an incident, whose text is `problem`.
+    With none left there is an incident, whose text is `problem`. `definition_key` is of its process.
     """
 
     id: str
@@ -62,6 +72,7 @@ class TaskSeen:
     tenant: str | None
     retries: int | None
     problem: str
+    definition_key: str = ""
 
 
 StepState = Literal["waiting", "preparing", "asking", "repairing", "paused", "delivering", "delivered", "incident"]

@@ -207,6 +207,7 @@ def _task(row: Mapping[str, Any]) -> TaskSeen:
         tenant=row.get("tenantId"),
         retries=retries if isinstance(retries, int) else None,
         problem=str(row.get("errorMessage") or ""),
+        definition_key=str(row.get("processDefinitionKey") or ""),
     )
 
 

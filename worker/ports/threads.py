@@ -21,6 +21,7 @@ from worker.domain.threads import (
     Thread,
     ThreadKey,
 )
+from worker.domain.watching import Speaker
 
 
 class Threads(Protocol):
@@ -69,12 +70,13 @@ class Threads(Protocol):
         ...
 
     async def intend(
-        self, hold: Hold, attempt: int, limit: timedelta, generation: int | None = None
+        self, hold: Hold, attempt: int, limit: timedelta, whose: Speaker | None = None, generation: int | None = None
     ) -> Intended | None:
         """Note that a call starts now and ends within `limit` by Redis' clock; it counts as paid, once for each hold.
 
-        `generation` is that of the memory's subject by which the question is put, None if nothing is to be remembered:
-        `Asked` brings back that of the attempt's first call.
+        `whose` it is is told to those who read along, see `ports.watching.Windows`. `generation` is that of the memory's
+        subject by which the question is put, None if nothing is to be remembered: `Asked` brings back that of the
+        attempt's first call.
 
         None if it must not start: the hold is lost, or another delivery of the task has brought the answer.
         """

@@ -27,6 +27,7 @@ from worker.domain.threads import (
     Thread,
     ThreadKey,
 )
+from worker.domain.watching import Speaker
 from worker.errors import NewerRecord, ThreadGone
 from worker.redis.connect import Client
 from worker.redis.formats import (
@@ -148,12 +149,13 @@ class RedisThreads:
         return bool(await self._run("fold", [keys.thread, keys.said, keys.fold], *args))
 
     async def intend(
-        self, hold: Hold, attempt: int, limit: timedelta, generation: int | None = None
+        self, hold: Hold, attempt: int, limit: timedelta, whose: Speaker | None = None, generation: int | None = None
     ) -> Intended | None:
         """See `ports.threads.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold, keys.thread, keys.watched]
-        noted = await self._run("intend", names, hold.token, attempt, ms(limit), self._keep, _text(generation))
+        of = (whose.definition_key, whose.instance) if whose else ("", "")
+        noted = await self._run("intend", names, hold.token, attempt, ms(limit), self._keep, *of, _text(generation))
         return Intended(watched=noted == WATCHED) if noted else None
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:

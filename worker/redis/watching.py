@@ -7,7 +7,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from worker.domain.threads import ThreadKey
-from worker.domain.watching import Look, Piece, TurnSeen
+from worker.domain.watching import Look, Piece, Speaker, TurnSeen
 from worker.errors import StoreDown
 from worker.redis.connect import Client
 from worker.redis.formats import CorruptRecord
@@ -151,10 +151,13 @@ def _piece(fields: list[Any]) -> Piece:
     return Piece(said["run"], said["task"], attempt, offset, said["text"], said["over"] == "1")
 
 
-def _turn(holder: str, last: TurnSeen | None, state: str, attempt: str, repair: str) -> TurnSeen | None:
+def _turn(
+    holder: str, last: TurnSeen | None, state: str, attempt: str, repair: str, process: str, instance: str
+) -> TurnSeen | None:
     if holder and (last is None or holder != last.task_id):
         return TurnSeen(holder, "", 1, is_held=True, is_repair=False)
     if last is None or not (holder or state):  # the journal has forgotten it: it is long over
         return None
     number = int(attempt) if attempt.isdecimal() else 1
-    return TurnSeen(last.task_id, state, number, is_held=bool(holder), is_repair=bool(repair))
+    whose = Speaker(process, instance) if process or instance else last.whose
+    return TurnSeen(last.task_id, state, number, is_held=bool(holder), is_repair=bool(repair), whose=whose)

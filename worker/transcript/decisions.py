@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, delete, exists, false, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, exists, false, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.decisions.record import cited, erased, revives
@@ -367,10 +367,15 @@ def _seen(limits: Limits) -> Iterator[ColumnElement[bool]]:
         yield decisions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
     if limits.definitions is not None:
         always = sorted(limits.definitions.running & limits.definitions.ended)
-        mine = processes.c.decision_id == decisions.c.id
-        hidden = mine & (processes.c.definition_key != "") & processes.c.definition_key.not_in(always)
+        mine, named = processes.c.decision_id == decisions.c.id, processes.alias("named")
+        of_same = (named.c.decision_id == decisions.c.id) & (
+            named.c.process_instance_id == processes.c.process_instance_id
+        )
+        # What a person said names no process: that of the same instance counts, which an assistant's answer names.
+        unnamed = (processes.c.definition_key == "") & ~exists().where(of_same, named.c.definition_key != "")
+        others = (processes.c.definition_key != "") & processes.c.definition_key.not_in(always)
         yield decisions.c.definition_key.in_(always)
-        yield ~exists().where(hidden)
+        yield ~exists().where(mine, or_(unnamed, others))
 
 
 def _is_old(until: datetime) -> ColumnElement[bool]:

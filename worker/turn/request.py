@@ -23,6 +23,7 @@ from worker.domain.threads import (
     ref,
     size,
 )
+from worker.domain.watching import Speaker
 from worker.ports.documents import Documents
 from worker.ports.limits import Seats
 from worker.ports.providers import Watchers
@@ -46,6 +47,12 @@ class Place:
     definition_key: str
     definition_version: int | None = None
     business_key: str | None = None
+
+    @property
+    def speaker(self) -> Speaker:
+        """Say whose it is; of one instance that speaks on the conversation of another, the definition's id tells."""
+        named, colon, _ = self.definition_id.partition(":")
+        return Speaker(named if colon else self.definition_key, self.process_instance_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,10 +306,10 @@ class ThreadTurn:
         # Before the intent: a death between the two leaves too much counted, and never too little.
         self.facts.budgets = await self.bill.charge(self.entry.hold.token, self.request.assistant, self.facts.reads)
         limit = self.request.assistant.timeout + LANDING_TIME
-        remember = self.request.remember
+        remember, whose = self.request.remember, self.request.place.speaker
         # Where nobody could tell it counts as the first: whoever finds the answer remembers it of no forgotten subject.
         generation = None if remember is None else remember.generation or 0
-        intended = await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit, generation)
+        intended = await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit, whose, generation)
         if intended is None:
             self._hold_lost()
             return None

@@ -238,11 +238,11 @@ async def test_who_has_read_before_an_order_to_erase_puts_no_words_back(book: Sq
     assert left.record["texts"] == {}
 
 
-async def with_called(book: SqlDecisions) -> None:
+async def with_called(book: SqlDecisions, **called: str) -> None:
     """A record of a process that a called one said something for."""
     at = {"of": "turn", "at": AT.isoformat()}
     own = {"instance": "instance-1", "definition": "decision:1:x"}
-    called = {"instance": "called-1", "definition": "scoring:1:x"}
+    called = called or {"instance": "called-1", "definition": "scoring:1:x"}
     mine = [Item(each.part, each.value, {**at, **own}, each.judge) for each in said() if each.part != "dissent"]
     heard = Item("dissent", {"dissent": [{"who": "Sales", "text": "Said in the called."}]}, {**at, **called})
     new = record.build(KEY.id, [*mine, heard], "computed", samples=100)
@@ -284,6 +284,17 @@ async def test_a_record_is_for_those_who_may_see_all_processes_that_spoke(
 
     assert (await book.decision(KEY.id, within=within) is not None) is is_seen
     assert bool((await book.decisions(within=within)).items) is is_seen
+
+
+@pytest.mark.parametrize(("instance", "is_seen"), [("instance-1", True), ("called-1", False)])
+async def test_what_a_person_said_is_of_the_process_of_its_instance_and_where_none_is_known_for_nobody_with_limits(
+    book: SqlDecisions, instance: str, is_seen: bool
+) -> None:
+    await with_called(book, instance=instance)
+    known = frozenset({"decision", "scoring"})
+    found = await book.decision(KEY.id, within=Limits(definitions=Definitions(known, known)))
+    assert (found is not None) is is_seen
+    assert await book.decision(KEY.id, within=Limits()) is not None
 
 
 async def test_records_are_listed_page_by_page_the_last_changed_first(book: SqlDecisions) -> None:

@@ -26,6 +26,7 @@ from worker.domain.threads import (
     Thread,
     ThreadKey,
 )
+from worker.domain.watching import Speaker
 from worker.errors import BadDefinition, BadInput, Stopping
 from worker.operate.lint.reading import Folder
 from worker.ports.engine import Engine
@@ -121,7 +122,9 @@ class OneThread:
         self._thread, self._turns = thread, [*said]
         return True
 
-    async def intend(self, _: Hold, __: int, ___: timedelta, ____: int | None = None) -> Intended:
+    async def intend(
+        self, _: Hold, __: int, ___: timedelta, ____: Speaker | None = None, _____: int | None = None
+    ) -> Intended:
         """Count a call."""
         self._calls += 1
         return Intended()

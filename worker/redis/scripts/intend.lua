@@ -1,7 +1,7 @@
 -- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server. It counts until
 -- `leave` says that it costs nothing; under one hold one call counts at most, as whatever comes before it was refused.
 -- KEYS    turn, hold, thread, watched
--- ARGV    token, attempt, limit ms, journal ttl ms,
+-- ARGV    token, attempt, limit ms, journal ttl ms, key of the process' definition and id of the instance that it is of ('': none),
 --         generation of the memory's subject by which the question was put ('': nothing is to be remembered)
 -- returns 2 (somebody watches the thread) | 1 (nobody) | 0 (the hold is lost, an answer has come meanwhile, or a newer worker has the turn: no call must start)
 -- repeat  moves the deadline a little, and counts nothing more; the id of an earlier call is gone either way
@@ -27,9 +27,9 @@ if counted ~= ARGV[1] then -- what `leave` puts back if this call is refused
   end
   redis.call('HSET', KEYS[1], 'counted', ARGV[1], 'calls', (tonumber(calls or '') or 0) + 1)
 end
-redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
-if ARGV[5] ~= '' then -- the first one's: whichever call it is whose answer is found, it was put no earlier
-  redis.call('HSETNX', KEYS[1], 'memory', ARGV[5])
+redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3], 'process', ARGV[5], 'instance', ARGV[6])
+if ARGV[7] ~= '' then -- the first one's: whichever call it is whose answer is found, it was put no earlier
+  redis.call('HSETNX', KEYS[1], 'memory', ARGV[7])
 end
 -- It was of a call before this one; `note` says where this one runs.
 redis.call('HDEL', KEYS[1], 'response')

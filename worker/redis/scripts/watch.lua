@@ -3,7 +3,7 @@
 -- ARGV    ms that this counts, id of the last entry that was read ('': none)
 -- returns {{entry, …} each {id, {name, value, …}}, ms since the newest entry of all (-1: there is none),
 --          id of the task that has the thread ('': nobody), state of that turn ('': nothing is known of it), its attempt,
---          what it has to put right ('': nothing)}
+--          what it has to put right ('': nothing), key of its process' definition, id of its instance ('': not known)}
 -- repeat  the same
 if redis.call('PTTL', KEYS[1]) < ARGV[1] / 2 then -- who looks often writes seldom
   redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
@@ -19,5 +19,5 @@ if newest[1] then
   end
 end
 local holder = redis.call('HGET', KEYS[3], 'task') or ''
-local turn = KEYS[4] and redis.call('HMGET', KEYS[4], 'state', 'attempt', 'repair') or {}
-return {entries, silent, holder, turn[1] or '', turn[2] or '1', turn[3] or ''}
+local turn = KEYS[4] and redis.call('HMGET', KEYS[4], 'state', 'attempt', 'repair', 'process', 'instance') or {}
+return {entries, silent, holder, turn[1] or '', turn[2] or '1', turn[3] or '', turn[4] or '', turn[5] or ''}

@@ -1,10 +1,10 @@
 """One reader's feed: what is new for it whenever there may be something, in the order in which it can be read."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from worker.domain.conversations import Limits, Message, MessageFilter
+from worker.domain.conversations import Limits, Message, MessageFilter, Newest
 from worker.domain.watching import Step
 from worker.errors import TranscriptDown
 from worker.runtime.pauses import set_within
@@ -19,10 +19,14 @@ AGAIN_SECONDS = 1.0
 STOPPING = "The worker stops. Connect again and go on from your place."
 GONE = "This was erased."
 REVOKED = "Your right to read this has ended."
+HIDDEN = "You may not see this any more."
 
 
 class Feed:
-    """Reads one session or instance along, from a place on. `allowed` says what its reader may see now, or nothing.
+    """Reads one session or instance along, from a place on.
+
+    `allowed` says what its reader may see now, or why it may not read this any more; it is handed what the record has
+    of it, which is another mapping whenever that has changed.
 
     A slow reader holds nobody up, and nothing piles up for it: what is new is read when it has taken what came before.
     """
@@ -33,7 +37,7 @@ class Feed:
         wanted: MessageFilter,
         within: Limits,
         place: Place | None,
-        allowed: Callable[[], Awaitable[Limits | None]] | None = None,
+        allowed: Callable[[Mapping[str, Newest]], Awaitable[Limits | str]] | None = None,
     ) -> None:
         self._feeds = feeds
         self._wanted = wanted
@@ -71,9 +75,9 @@ class Feed:
         if topic.is_gone:
             return GONE
         if self._allowed is not None:
-            allowed = await self._allowed()
-            if allowed is None:
-                return REVOKED
+            allowed = await self._allowed(topic.newest)
+            if isinstance(allowed, str):
+                return allowed
             self._within = allowed
         return None
 
@@ -91,12 +95,13 @@ class Feed:
                 place.read[message.session_id] = number
                 self._land(message, place)
                 yield Event("message", said(message), place.dump())
-        for session, live in self._feeds.lives(topic, self._within):
+        for session, live in await self._feeds.heard(topic, self._within):
             for event in self._of_live(session, live, place):
                 yield event
-        if topic.steps is not None and topic.steps != self._steps:
-            self._steps = topic.steps
-            yield Event("state", {"steps": [asdict(each) for each in topic.steps]})
+        steps = self._feeds.steps(topic, self._within)
+        if steps is not None and steps != self._steps:
+            self._steps = steps
+            yield Event("state", {"steps": [asdict(each) for each in steps]})
         if topic.ended_at != self._ended_at:
             self._ended_at = topic.ended_at
             if self._ended_at is not None:

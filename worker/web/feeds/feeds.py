@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -14,7 +14,7 @@ from worker.chat.visiting import Visiting
 from worker.domain.conversations import Limits, Message, MessageFilter, Newest, session_id
 from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
-from worker.domain.watching import Look, Step, TaskSeen
+from worker.domain.watching import Look, Speaker, Step, TaskSeen
 from worker.errors import ReadRefused, Transient
 from worker.ports.transcript import TranscriptReader
 from worker.ports.watching import Tasks, Windows
@@ -90,6 +90,14 @@ class Topic:
         """Say that there may be something."""
         for each in self.news:
             each.set()
+
+
+def _speaks_within(thread: Newest, whose: Speaker | None, within: Limits) -> bool:
+    """Whether who speaks on a thread may be seen: nobody of whom it is not known whether they may."""
+    if within.definitions is None or thread.key.person is not None:
+        return True
+    runs = thread.ended_at is None
+    return whose is not None and within.definitions.has(whose.definition_key, whose.instance, runs=runs)
 
 
 class Feeds:
@@ -212,16 +220,54 @@ class Feeds:
                 del self._topics[wanted]
                 self._watch()
 
-    def lives(self, topic: Topic, within: Limits) -> Iterator[tuple[str, Live]]:
-        """Find what is being said there that concerns it, as far as it may be seen."""
+    async def sees(self, wanted: MessageFilter, within: Limits) -> bool:
+        """Whether the record has this to be read along by who may see so much. Raises TranscriptDown."""
+        read: Callable[[], Awaitable[object]]
+        if wanted.session_id is not None:
+            read = partial(self.conversations.session, wanted.session_id, within=within)
+        else:
+            read = partial(self.conversations.instance, str(wanted.instance), within=within)
+        return await self._once(("sees", wanted, within), read) is not None
+
+    async def heard(self, topic: Topic, within: Limits) -> Sequence[tuple[str, Live]]:
+        """Find what was said there up to now that concerns it, as far as it may be seen. Raises TranscriptDown."""
+        lives = [
+            (session, replace(live)) for session, live in self._on(topic) if self._may_hear(topic, session, within)
+        ]
+        if not lives or within.definitions is None:
+            return lives
+        # Asked behind the words: these may be of an answer that has hidden its conversation since it was recorded.
+        names = frozenset(session for session, _ in lives)
+        hidden = await self._once(("hidden", names, within), partial(self.conversations.hidden, names, within=within))
+        return [(session, live) for session, live in lives if session not in hidden]
+
+    def _on(self, topic: Topic) -> Iterator[tuple[str, Live]]:
+        """Name the threads on which something is said that concerns it."""
         for session, thread in topic.threads.items():
             live = self._lives.get(session)
-            if live is None or not topic.concerns(thread, live.task_id):
-                continue
-            # Whose process speaks on a thread that is not the instance's own, only the record could tell.
-            own = topic.wanted.session_id is not None or thread.key.scope == topic.wanted.instance
-            if thread.is_within(within) and (own or within.definitions is None):
+            if live is not None and topic.concerns(thread, live.task_id):
                 yield session, live
+
+    def _may_hear(self, topic: Topic, session: str, within: Limits) -> bool:
+        """Whether a reader may hear whose words these are, and of whom they may tell, before the record has them."""
+        thread, live = topic.threads[session], self._lives[session]
+        whose = (live.speakers.get(live.task_id), *live.spoke)
+        return thread.is_within(within) and all(_speaks_within(thread, each, within) for each in whose)
+
+    def steps(self, topic: Topic, within: Limits) -> Sequence[Step] | None:
+        """List the steps of processes that may be seen; None before anybody has looked."""
+        if topic.steps is None or within.definitions is None:
+            return topic.steps
+        tasks = {each.id: Speaker(each.definition_key, topic.wanted.instance or "") for each in topic.tasks}
+        return [each for each in topic.steps if self._is_step_of(each, topic, tasks.get(each.task_id), within)]
+
+    def _is_step_of(self, step: Step, topic: Topic, whose: Speaker | None, within: Limits) -> bool:
+        if whose is not None and within.definitions is not None:
+            return within.definitions.has(whose.definition_key, whose.instance, runs=True)
+        thread, live = topic.threads.get(step.session_id or ""), self._lives.get(step.session_id or "")
+        return (
+            thread is not None and live is not None and _speaks_within(thread, live.speakers.get(step.task_id), within)
+        )
 
     def live(self, session: str) -> Live | None:
         """Find what is being said there, if it is watched."""

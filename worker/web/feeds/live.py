@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from worker.domain.threads import ThreadKey
-from worker.domain.watching import Look, Piece
+from worker.domain.watching import Look, Piece, Speaker
 
 LOST_AFTER = timedelta(seconds=15)
 """Who writes an answer is heard of every five seconds: after this silence it is dead, or cut off."""
@@ -12,7 +12,11 @@ LOST_AFTER = timedelta(seconds=15)
 
 @dataclass(slots=True)
 class Live:
-    """What is known of one thread. `is_written`: more of this run's text is to come, as far as anybody can tell."""
+    """What is known of one thread. `is_written`: more of this run's text is to come, as far as anybody can tell.
+
+    `speakers` says of the task whose text it is, and of that which has the thread, whose they are, as far as that was
+    told. `spoke` are all who were seen to speak: their words may be known there before the record has them.
+    """
 
     key: ThreadKey
     run: str = ""
@@ -23,6 +27,8 @@ class Live:
     is_lost: bool = False
     last: Look = field(default_factory=Look)
     was_looked_at: bool = False
+    speakers: dict[str, Speaker] = field(default_factory=dict)
+    spoke: set[Speaker] = field(default_factory=set)
 
     @property
     def is_quiet(self) -> bool:
@@ -43,6 +49,10 @@ class Live:
         silent = look.silent_for is None or look.silent_for > LOST_AFTER
         self.is_lost = bool(self.run) and not self.is_over and silent
         self.last, self.was_looked_at = look, True
+        if look.turn is not None and look.turn.whose is not None:
+            known = {**self.speakers, look.turn.task_id: look.turn.whose}
+            self.speakers = {each: known[each] for each in (self.task_id, look.turn.task_id) if each in known}
+            self.spoke.add(look.turn.whose)
         return before != (self.run, len(self.text), self.is_over, self.is_lost, look.turn, True)
 
     def _take(self, piece: Piece) -> None:

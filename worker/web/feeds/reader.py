@@ -1,27 +1,32 @@
 """Who reads along, for hours: what was granted is looked at again and again."""
 
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from worker.domain.conversations import Limits, MessageFilter
+from worker.domain.conversations import Limits, MessageFilter, Newest
 from worker.domain.people import Right
 from worker.errors import TranscriptDown, Transient
-from worker.ports.transcript import TranscriptReader
 from worker.web.api.access import Access
 from worker.web.api.grants import Grant, Sight, granted
+from worker.web.feeds.feed import HIDDEN, REVOKED
+from worker.web.feeds.feeds import Feeds
 
 
 @dataclass(slots=True)
 class Reader:
-    """By `given` the gate let them in; `limits` are what they may see of it now, also by the engine's rights."""
+    """By `given` the gate let them in; `limits` are what they may see of it now, also by the engine's rights.
+
+    `record` is as far as the record was when they were last found to see what they read.
+    """
 
     access: Access
     given: Grant
     limits: Limits
     sight: Sight | None
+    record: Mapping[str, Newest] | None = None
 
     @classmethod
     def of(cls, connection: HTTPConnection, access: Access, grant: Grant) -> "Reader":
@@ -33,32 +38,33 @@ class Reader:
         """Whether their token is good still."""
         return self.access.still_grants(self.given)
 
-    async def sees(self, wanted: MessageFilter, conversations: TranscriptReader) -> bool:
+    async def sees(self, wanted: MessageFilter, feeds: Feeds) -> bool:
         """Whether there is this to be read along. Raises TranscriptDown."""
-        if wanted.session_id is not None:
-            return await conversations.session(wanted.session_id, within=self.limits) is not None
         # Before its first answer nobody knows whose an instance is.
-        return not self.limits.hides_processes or (
-            await conversations.instance(str(wanted.instance), within=self.limits) is not None
-        )
+        is_anybodys = wanted.session_id is None and not self.limits.hides_processes
+        return is_anybodys or await feeds.sees(wanted, self.limits)
 
-    async def allowed(self, wanted: MessageFilter, conversations: TranscriptReader) -> Limits | None:
-        """Return what may still be seen, None where this may not.
+    async def allowed(self, wanted: MessageFilter, feeds: Feeds, record: Mapping[str, Newest]) -> Limits | str:
+        """Return what may still be seen, or why this may not.
 
         Where the engine does not tell it is nothing: who connects again hears why.
         """
         if not self.is_good:
-            return None
+            return REVOKED
         if self.sight is not None:
             try:
                 limits = (await self.sight.narrowed(self.given)).limits
             except Transient:
-                return None
-            if limits != self.limits:
-                self.limits = limits
-                # While nobody can tell, nothing is read that these limits hide.
-                with suppress(TranscriptDown):
-                    return limits if await self.sees(wanted, conversations) else None
+                return REVOKED
+            # What is said there may be what hides it: of another process, which was called or shares it.
+            if limits != self.limits or record is not self.record:
+                self.limits, self.record = limits, None
+                try:
+                    if not await self.sees(wanted, feeds):
+                        return HIDDEN
+                except TranscriptDown:  # while nobody can tell, nothing is read that these limits hide
+                    return limits
+                self.record = record
         return self.limits
 
     async def granted(self, right: Right) -> Grant:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Header, HTTPException, Query, Request
@@ -70,8 +71,8 @@ async def instance_feed(
 async def _feed(
     ports: _Ports, request: Request, grant: Grant, wanted: MessageFilter, after: str | None
 ) -> StreamingResponse:
-    reader, conversations = Reader.of(request, ports.access, grant), ports.feeds.conversations
-    if not await reader.sees(wanted, conversations):
+    reader = Reader.of(request, ports.access, grant)
+    if not await reader.sees(wanted, ports.feeds):
         raise HTTPException(404)
     place = None if after == NOW else Place.load(after or "")
     admitted = ExitStack()
@@ -81,7 +82,7 @@ async def _feed(
         raise HTTPException(429, str(exc)) from exc
     admitted.enter_context(ports.feeds.visited(wanted, grant.speaker))
     request.scope[FEED] = True
-    told = Feed(ports.feeds, wanted, grant.limits, place, lambda: reader.allowed(wanted, conversations))
+    told = Feed(ports.feeds, wanted, grant.limits, place, partial(reader.allowed, wanted, ports.feeds))
     return FeedResponse(told, admitted)
 
 

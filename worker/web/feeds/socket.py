@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, WebSocket
@@ -212,11 +213,15 @@ class Socket:
     async def _feed(self, wish: Subscribe) -> Feed:
         """Open a feed. Raises NotThere, BadCursor, TranscriptDown."""
         place = None if wish.after == NOW else Place.load(wish.after)
-        conversations = self._feeds.conversations
-        reader = replace(self._reader)  # each of its feeds finds out for itself what has changed
-        if not await reader.sees(wish.wanted, conversations):
+        try:
+            seen = (await self._reader.granted("read")).limits
+        except HTTPException as exc:
+            raise NotThere(exc.detail) from exc
+        # As of now, and each of its feeds finds out for itself what has changed since.
+        reader = replace(self._reader, limits=seen)
+        if not await reader.sees(wish.wanted, self._feeds):
             raise NotThere("There is nothing here that this token may see.")
-        return Feed(self._feeds, wish.wanted, reader.limits, place, lambda: reader.allowed(wish.wanted, conversations))
+        return Feed(self._feeds, wish.wanted, reader.limits, place, partial(reader.allowed, wish.wanted, self._feeds))
 
     async def _pass_on(self, name: str, event: Event) -> None:
         place = {"id": event.place} if event.place else {}

@@ -4,6 +4,7 @@ bpmn-js with its properties panel, element templates and what shows findings, in
 All is locked, and fetched once into the user's cache.
 """
 
+import re
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -63,12 +64,13 @@ class Modeler:
         return await self.page.evaluate("([what, given]) => window.modeler[what](...given)", [what, given])
 
     async def fill(self, id_: str, label: str, value: str) -> None:
-        """Fill in a field of the template of an element, as a person does in the panel."""
+        """Fill in a field of the template of an element, as a person does in the panel; by its label's end."""
         await self.do("select", id_)
         entry = self.page.locator('[data-entry-id^="custom-entry-"]')
         await entry.first.wait_for(state="attached")
         await self.do("unfold")
-        field = entry.filter(has=self.page.get_by_text(label, exact=True)).locator("input, select, textarea")
+        named = self.page.locator("label").filter(has_text=re.compile(rf"(^|\(){re.escape(label)}\)?$"))
+        field = entry.filter(has=named).locator("input, select, textarea")
         if await field.evaluate("(each) => each.tagName") == "SELECT":
             await field.select_option(value)
         else:

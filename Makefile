@@ -39,6 +39,7 @@ browser: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.browser || true
 	@$(BIN)/python -m tests.axe || true
 	@$(BIN)/python -m tests.element_templates || true
+	@$(BIN)/python -m tests.modeler || true
 
 demo: $(VENV)/demo.stamp assets
 	$(BIN)/assistant-worker demo $(ARGS)

@@ -115,13 +115,15 @@ def _add_lint(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     what = "say what is wrong with models before they are deployed; without engine, Redis or key"
     lint = add(commands, "lint", what, more=more)
-    lint.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a model, or a folder, as deploy takes it")
+    lint.add_argument("files", metavar="FILE", nargs="*", type=Path, help="a model, or a folder, as deploy takes it")
     lint.add_argument("--folder", metavar="DIR", type=Path, help=f"{FOLDER}; without it, beside each FILE")
     default = "ASSISTANTS_DIR by default, if it is there"
     lint.add_argument("--assistants", metavar="DIR", type=Path, help=f"folder with the assistants' specs; {default}")
     lint.add_argument("--format", choices=["text", "json", "sarif"], default="text", help="as what; text by default")
     level = "from which level on a finding makes the exit code 1; warning by default"
     lint.add_argument("--level", choices=["note", "warning", "error"], default="warning", help=level)
+    plugin = "instead, write a plugin for Camunda Modeler and bpmnlint into a folder of its own there"
+    lint.add_argument("--plugin", metavar="DIR", type=Path, help=plugin)
     lint.set_defaults(command=_lint)
 
 
@@ -235,9 +237,13 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _lint(options: argparse.Namespace) -> int:
-    from worker.operate.lint import lint  # noqa: PLC0415 - as above
+    from worker.operate.lint import lint, plugin  # noqa: PLC0415 - as above
     from worker.operate.models.rules import Level  # noqa: PLC0415 - as above
 
+    if bool(options.files) == bool(options.plugin):
+        raise Permanent("lint wants either FILE, one or several, or --plugin")
+    if options.plugin:
+        return plugin.write(options.plugin)
     level = Level(options.level)
     return lint(options.files, folder=options.folder, directory=options.assistants, form=options.format, level=level)
 

@@ -44,12 +44,27 @@ def test_a_property_that_is_added_to_the_table_gets_its_field_and_group(monkeypa
     assert fields(made[0])["colour.of_tie"]["description"] == "A colour. Empty: none."
 
 
+def test_every_field_is_called_in_words_with_its_property_behind() -> None:
+    shown = [each for kind in KINDS for each in fields(template(kind, None)).items() if each[0] != "service.type"]
+    labels = {name: each["label"] for name, each in shown}
+    assert [name for name, label in labels.items() if not label.endswith(f" ({name})")] == []
+    assert {*labels} == {*kinds.TITLES}
+    assert len({*labels.values()}) == len(labels)
+
+
+def test_what_is_to_be_written_stands_in_a_description_as_it_is() -> None:
+    made = fields(template(KINDS[0], None))
+    assert made["memory.remember"]["description"].startswith("false: the answer is not remembered. Empty: ")
+    assert made["service.name"]["description"].endswith(" Needed, unless the input parameter assistant is there.")
+
+
 @EACH
 def test_choices_are_those_of_the_table_and_one_for_none(kind: Kind) -> None:
     for name, each in fields(template(kind, None)).items():
         if name == "service.type" or name not in CHOICES:
             assert "choices" not in each
             continue
+        assert [choice for choice in each["choices"] if len(choice["name"]) > 42] == []  # a panel cuts them
         values = [choice["value"] for choice in each["choices"]]
         assert set(values) - {""} <= set(CHOICES[name])
         assert ("" in values) == (name not in kind.needed)

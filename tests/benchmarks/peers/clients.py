@@ -3,16 +3,13 @@
 Told everything by the environment, in the names of `subjects.peer`.
 """
 
-import hashlib
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.packages import install, kept, run
 from worker.demo import engine, jars, npm
 from worker.demo.processes import StartError
 
@@ -21,7 +18,6 @@ JAVASCRIPT = (HERE / "javascript" / "package.json", HERE / "javascript" / "packa
 JAVA = (HERE / "java" / "Drain.java", HERE / "java" / "client.lock")
 COMPILER = "org.eclipse.jdt.internal.compiler.batch.Main"
 """Eclipse's, which is a jar: the Java from a wheel has none."""
-SECONDS = 300
 
 
 class MissingError(Exception):
@@ -48,7 +44,12 @@ def javascript() -> Client:
     node = npm.node()
     if node is None:
         raise MissingError("Node.js is needed: `make assets` brings one where there is none")
-    package = _kept(JAVASCRIPT, _npm_ci) / "node_modules" / "camunda-external-task-client-js" / "index.js"
+    package = (
+        kept("bench", JAVASCRIPT, lambda folder: install(JAVASCRIPT, folder))
+        / "node_modules"
+        / "camunda-external-task-client-js"
+        / "index.js"
+    )
     return Client("javascript", [node, HERE / "javascript" / "drain.mjs"], {"CLIENT": str(package)})
 
 
@@ -58,12 +59,12 @@ def java() -> Client:
     class_path = ":".join(map(str, jars.fetch(jars.parse_lock(lock.read_text("utf-8"), lock.name))))
 
     def compile_into(folder: Path) -> None:
-        _run(
+        run(
             [engine.java(), "-cp", class_path, COMPILER, "-17", "-proc:none", "-cp", class_path, "-d", ".", program],
             folder,
         )
 
-    classes = _kept(JAVA, compile_into)
+    classes = kept("bench", JAVA, compile_into)
     return Client("java", [engine.java(), "-Xmx512m", "-XX:-UsePerfData", "-cp", f"{classes}:{class_path}", "Drain"])
 
 
@@ -94,34 +95,3 @@ def available(say: Callable[[str], None]) -> list[Client]:
         except (MissingError, npm.PackageError, jars.JarError, StartError) as exc:
             say(f"{name} is left out: {exc}")
     return clients
-
-
-def _kept(sources: Sequence[Path], make: Callable[[Path], None]) -> Path:
-    """Return the cache's folder of what `make` makes from these files: made once, and only if that succeeds."""
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    folder = jars.cache_directory() / "bench" / digest[:16]
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".make-", dir=folder.parent) as scratch:
-            ready = Path(scratch) / "ready"
-            ready.mkdir()
-            make(ready)
-            ready.rename(folder)
-    return folder
-
-
-def _npm_ci(folder: Path) -> None:
-    for source in JAVASCRIPT:
-        shutil.copy(source, folder)
-    # A cache of its own: the one in the home may not be writable.
-    _run([*npm._npm(), "ci", "--ignore-scripts", "--no-audit", "--cache", str(folder / "npm")], folder)
-    shutil.rmtree(folder / "npm", ignore_errors=True)
-
-
-def _run(command: Sequence[str | Path], folder: Path) -> None:
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise MissingError(str(exc)) from exc
-    if done.returncode:
-        raise MissingError(done.stderr.strip()[-500:])

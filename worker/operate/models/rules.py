@@ -1,5 +1,6 @@
 """Every rule that a model can break, in one table, and what is found where one is broken."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
@@ -76,6 +77,30 @@ class Rule(Enum):
 
 OF_PROVIDERS: Final = frozenset({Rule.WRONG_PROVIDER})
 """Rules that want to know the providers: `doctor` alone goes by them."""
+
+BEYOND: Final[Mapping[Rule, str]] = {
+    Rule.UNKNOWN_ASSISTANT: "goes by the assistants' specs",
+    Rule.WRONG_PROVIDER: "goes by `PROVIDERS_FILE`",
+    Rule.MISSING_FILE: "goes by the files beside the model",
+    Rule.BAD_FILE: "goes by the files beside the model",
+    Rule.UNSET_INPUT: "goes by forms, by other models, and by the ways through the process",
+    Rule.UNSET_MAPPING: "goes by the process that is called",
+    Rule.UNKNOWN_INPUT: "goes by forms, by other models, and by the ways through the process",
+    Rule.OVERWRITTEN_OUTPUT: "goes by the ways through the process",
+    Rule.ENCODING: "goes by the file's bytes",
+}
+"""Rules that nobody goes by in a modeler, where one model is at hand and nothing else; and what they want more."""
+
+PARTLY: Final[Mapping[Rule, str]] = {
+    Rule.WRONG_VALUE: "nothing is said of what stands in schemas and questions, nor of assistants' `memory`",
+    Rule.RECORD_PARTS: "nothing is said where a part may be in another file",
+    Rule.LEFT_ALONE: "by the names of properties, as nobody knows which assistants there are",
+    Rule.OVERWRITTEN_INPUT: "nothing is said of questions in a file",
+    Rule.UNCAUGHT_ERROR: "processes in other files that call this one and catch it are not known",
+    Rule.SHORT_TIMER: "by `service.timeout` alone",
+    Rule.TOPIC_ELSEWHERE: "of processes in the same file",
+}
+"""Rules that find less in a modeler, or more, for the same reason; and in what way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from worker.specs.assistants import Specs
 
 _NAMES: Final = [each.name for each in properties.PROPERTIES]
 _NAMESPACES: Final = tuple({f"{name.partition('.')[0]}." for name in _NAMES})
-_NEAR: Final = 0.85
+NEAR: Final = 0.85
 """Share of letters from which on a name outside of our namespaces is taken for one of ours, such as date.input."""
 _KNOWN: Final = f"those that are: {', '.join(_NAMES)}."
 _ERRORS: Final = "error."
@@ -182,11 +182,11 @@ def strange(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
 def _misspelt_kind(activity: Activity) -> Fault | None:
     """Name a property that was meant to say whose task this is, by its name or its value."""
     for name, value in activity.properties.items():
-        if not difflib.get_close_matches(value.strip().lower(), _KINDS, n=1, cutoff=_NEAR):
+        if not difflib.get_close_matches(value.strip().lower(), _KINDS, n=1, cutoff=NEAR):
             continue
         if name == _KIND:
             return _left_alone(f"its service.type is {value!r}, which nobody knows: this worker leaves it alone", name)
-        if difflib.get_close_matches(name.strip().lower(), (_KIND,), cutoff=_NEAR):
+        if difflib.get_close_matches(name.strip().lower(), (_KIND,), cutoff=NEAR):
             said = f"its property {name!r} is not one that is read, and was meant for service.type"
             return _left_alone(f"{said}: this worker leaves it alone", name)
     return None
@@ -260,7 +260,7 @@ def odd_properties(activity: Activity) -> Iterator[Fault]:
 
 @lru_cache(maxsize=1024)  # tasks have the same names, and to compare one with all of ours takes a while
 def _is_near(name: str) -> bool:
-    return bool(difflib.get_close_matches(name, _NAMES, n=1, cutoff=_NEAR))
+    return bool(difflib.get_close_matches(name, _NAMES, n=1, cutoff=NEAR))
 
 
 def _hint(meant: str) -> str:

@@ -34,6 +34,43 @@ _GROUPS: Final = {
     "memory": "Memory",
     "error": "BPMN errors by outcome",
 }
+TITLES: Final[Mapping[str, str]] = {
+    "service.name": "Assistant",
+    "service.version": "Version",
+    "service.thread": "Conversation",
+    "service.thread.required": "Has to know what was said",
+    "service.timeout": "Longest time for an answer",
+    "service.retries": "Tries",
+    "service.retries.delay": "Pause between tries",
+    "service.calls": "Most calls of the model",
+    "service.confidence": "Least confidence",
+    "service.confidence.uncalibrated": "Without a confidence",
+    "data.input": "Inputs",
+    "data.input.answers": "Earlier answers of",
+    "data.output": "Result variable",
+    "data.output.type": "Type of the result",
+    "data.output.scope": "Where the result belongs",
+    "data.output.schema": "JSON Schema",
+    "data.output.fields": "Fields of the answer",
+    "data.questions": "Questions",
+    "data.questions.orders": "Orders of the choices",
+    "record.part": "Part",
+    "record.stage": "Stage",
+    "record.id": "Record",
+    "record.scope": "Whose record",
+    "record.given": "Parts from variables",
+    "record.signed": "Tasks that sign",
+    "record.accepted": "Variable that says yes",
+    "record.answer": "Variable with the answer",
+    "record.text": "Text for forms",
+    "memory.subject": "About whom",
+    "memory.recall": "Facts that are shown",
+    "memory.remember": "Remember the answer",
+    "memory.approve": "Only what is approved",
+} | {f"error.{each}": each.replace("_", " ").capitalize() for each in BAD_OUTCOMES}
+"""What fields are called. Their properties' names stand behind it: incidents and pages go by these."""
+_LONGEST_CHOICE: Final = 40
+"""Characters of a choice that a panel shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +184,7 @@ def _names(row: Property) -> Sequence[str]:
 def _field(kind: Kind, row: Property, name: str, assistants: Sequence[str] | None) -> dict[str, Any]:
     is_needed = name in kind.needed
     made: dict[str, Any] = {
-        "label": name,
+        "label": f"{TITLES[name]} ({name})" if name in TITLES else name,
         "description": _described(row, is_needed=is_needed),
         "type": "String",  # of one line, even for JSON: Modeler takes no Text for an extension property
         "group": name.partition(".")[0],
@@ -157,7 +194,7 @@ def _field(kind: Kind, row: Property, name: str, assistants: Sequence[str] | Non
     if name == "service.name" and assistants is not None:
         choices = [*assistants]
     if choices:
-        usual = [] if is_needed else [{"name": f"({_plain(row.absent)})", "value": ""}]
+        usual = [] if is_needed else [{"name": _unset(row), "value": ""}]
         made["type"] = "Dropdown"
         made["choices"] = [*usual, *({"name": each, "value": each} for each in choices)]
         made["value"] = made["choices"][0]["value"]
@@ -166,10 +203,24 @@ def _field(kind: Kind, row: Property, name: str, assistants: Sequence[str] | Non
     return made
 
 
+def _unset(row: Property) -> str:
+    """Say in a list of choices what holds without one; a panel cuts what is long."""
+    absent = _plain(row.absent)
+    return f"({absent})" if len(absent) <= _LONGEST_CHOICE else "(not set)"
+
+
 def _described(row: Property, *, is_needed: bool) -> str:
-    values = _plain(row.values)
-    said = f"{values[:1].upper()}{values[1:]}."
-    return said if is_needed else f"{said} Empty: {_plain(row.absent)}."
+    said = f"{_sentence(row.values)}."
+    if is_needed:
+        return said
+    rest = _sentence(row.absent) if row.absent.startswith("needed") else f"Empty: {_plain(row.absent)}"
+    return f"{said} {rest}."
+
+
+def _sentence(text: str) -> str:
+    """Begin with a capital, but for what stands there as it is to be written."""
+    plain = _plain(text)
+    return plain if text.startswith("`") else f"{plain[:1].upper()}{plain[1:]}"
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 WorkerError
 ├── Transient               says nothing about this task: later, retries untouched; may know `retry_after`
 │   ├── EngineDown          not reachable, 5xx without an error of the engine's own, a gateway's page
+│   │   ├── EngineUnreached no connection came about: what was to be told was not even sent
 │   │   └── EngineDenied    401, or 403 to the probe or a poll as well: our credentials or rights
 │   ├── Unanswered          no answer to what one task needs to read, though the engine's probe succeeds
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
@@ -55,6 +56,7 @@ WorkerError
 │   ├── TooMuch             the tasks of a poll have more bytes than are taken in; they are locked for us
 │   └── Forbidden           … because our user lacks a right, though the probe succeeds
 ├── TaskLost                the task is gone or another worker's: nothing may be told to the engine
+│   └── TaskGone            … because there is no such task any more
 ├── TaskSuspended           the engine takes nothing for it until somebody resumes it
 ├── ThreadGone              the conversation positively does not exist any more, for this key
 │   └── ThreadObsolete      … and for no other key
@@ -91,6 +93,10 @@ class EngineDown(Transient):
     """The engine gave no answer of its own."""
 
     dependency = "engine"
+
+
+class EngineUnreached(EngineDown):
+    """The engine has heard nothing of this request."""
 
 
 class EngineDenied(EngineDown):
@@ -311,6 +317,10 @@ class Forbidden(Refused):
 
 class TaskLost(WorkerError):
     """The task is not ours any more."""
+
+
+class TaskGone(TaskLost):
+    """The task is nobody's any more."""
 
 
 class TaskSuspended(WorkerError):

@@ -17,7 +17,7 @@ from worker.demo.engine import Engine
 from worker.domain.tasks import Task, TaskState, Topic, Variable
 from worker.domain.watching import TaskSeen
 from worker.engine import RestEngine
-from worker.errors import Conflict, EngineDown, Refused, TaskLost, TaskSuspended, TooLong
+from worker.errors import Conflict, EngineDown, Refused, TaskGone, TaskLost, TaskSuspended, TooLong
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ async def test_a_task_that_is_gone_is_lost_whatever_is_tried(client: RestEngine,
         client.unlock(task.id),
         client.state(task.id),
     ):
-        with pytest.raises(TaskLost):
+        with pytest.raises(TaskGone):
             await attempt
     assert await client.was_completed(task.id)
 
@@ -198,8 +198,9 @@ async def test_a_task_of_another_worker_is_lost_and_stays_theirs(
         client.fail(task.id, "message", "details", 1, timedelta(0)),
         client.bpmn_error(task.id, "code", "message", {}),
     ):
-        with pytest.raises(TaskLost):
+        with pytest.raises(TaskLost) as lost:
             await attempt
+        assert lost.type is TaskLost, "which is told apart from a task that is gone"
     assert not await client.was_completed(task.id)
     assert await other.state(task.id) == TaskState(other.worker_id, suspended=False)
     await other.complete(task.id, {}, {})
@@ -239,8 +240,9 @@ async def test_a_lock_that_ran_out_and_was_taken_is_lost(
     task = await fetched(client, engine_rest)
     await client.extend(task.id, timedelta(milliseconds=1))
     assert await other.fetch([Topic(task.topic)], 1)
-    with pytest.raises(TaskLost):
+    with pytest.raises(TaskLost) as lost:
         await client.extend(task.id)
+    assert lost.type is TaskLost
 
 
 async def test_an_unlocked_task_is_anybodys(client: RestEngine, other: RestEngine, engine_rest: EngineRest) -> None:

@@ -1,5 +1,6 @@
 """What the engine is told, and what is done when it does not take it."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,8 +8,18 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
-from worker.domain.tasks import Variable
-from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, TooLong
+from worker.domain.tasks import Task, Variable
+from worker.domain.threads import Answer, Outcome
+from worker.errors import (
+    Conflict,
+    EngineDenied,
+    EngineDown,
+    EngineUnreached,
+    Refused,
+    TaskLost,
+    TaskSuspended,
+    TooLong,
+)
 from worker.loop.delivery import REPORT_TRIES, Delivery
 from worker.loop.lease import Lease
 from worker.turn.facts import TurnFacts
@@ -140,10 +151,82 @@ async def test_a_report_that_cannot_be_delivered_is_left_to_the_lock(hand: Hand)
     assert hand.calls("fail") == REPORT_TRIES
 
 
-async def test_a_report_that_arrived_although_its_reply_was_lost_counts(hand: Hand) -> None:
-    hand.worker.engine.script.next("fail", EngineDown("no reply"), TaskLost("retries are set, it is nobody's"))
+async def test_a_failure_that_arrived_although_its_reply_was_lost_counts_whoever_has_the_task_now(hand: Hand) -> None:
+    def carry_out_and_hang_up() -> None:
+        hand.job.retries, hand.job.worker = FAILED.retries, "worker-2"
+        raise EngineDown("no reply")
+
+    hand.worker.engine.script.next("fail", carry_out_and_hang_up)
 
     assert await hand.tell(FAILED) == FAILED
+
+
+@pytest.mark.parametrize("verdict", [FAILED, BpmnError("NO_REVIEW", "refused")])
+async def test_a_report_whose_reply_was_lost_counts_where_the_task_is_gone(hand: Hand, verdict: Verdict) -> None:
+    def go() -> None:
+        hand.job.gone = True
+        raise EngineDown("no reply")
+
+    hand.worker.engine.script.next("fail", go)
+    hand.worker.engine.script.next("bpmn_error", go)
+
+    assert await hand.tell(verdict) == verdict
+
+
+@pytest.mark.parametrize("verdict", [FAILED, BpmnError("NO_REVIEW", "refused")])
+@pytest.mark.parametrize("states", [None, EngineDown("away")])
+async def test_a_report_that_never_came_is_not_told_where_another_worker_has_the_task(
+    hand: Hand, verdict: Verdict, states: Exception | None
+) -> None:
+    def go_to_another() -> None:
+        hand.job.worker = "worker-2"
+        raise EngineDown("away")
+
+    hand.worker.engine.script.next("fail", go_to_another)
+    hand.worker.engine.script.next("bpmn_error", go_to_another)
+    hand.worker.engine.script.always("state", states)
+
+    with pytest.raises(TaskLost):
+        await hand.tell(verdict)
+
+
+async def test_a_report_that_was_not_even_sent_has_ended_no_task(hand: Hand) -> None:
+    def go() -> None:
+        hand.job.gone = True
+        raise EngineUnreached("connection refused")
+
+    hand.worker.engine.script.next("fail", go)
+
+    with pytest.raises(TaskLost):
+        await hand.tell(FAILED)
+
+
+@pytest.mark.parametrize("error", ["", "BAD"])
+async def test_a_bad_answer_that_could_not_be_told_is_told_by_the_worker_that_has_the_task_by_then(
+    core: Core, error: str
+) -> None:
+    core.provider.answer = lambda _: Answer("no", Outcome.REFUSED)
+    properties = core.world.activity().properties
+    core.world.activity(properties={**properties, **({"error.refused": error} if error else {})})
+    job = core.world.start()
+    first, second = await core.worker(), await core.worker()
+    [task] = await first.engine.fetch(first.topics.topics, 1)
+    taken: list[Task] = []
+
+    async def away_for_longer_than_the_lock() -> None:
+        await asyncio.sleep(40)
+        taken.extend(await second.engine.fetch(second.topics.topics, 1))
+        first.engine.script.always("extend", None)
+        raise EngineDown("no reply")
+
+    first.engine.script.next("fail", away_for_longer_than_the_lock)
+    first.engine.script.next("bpmn_error", away_for_longer_than_the_lock)
+    first.engine.script.always("extend", EngineDown("no reply"))
+    told = [await first.handler.handle(task), *[await second.handler.handle(each) for each in taken]]
+
+    assert [type(each) for each in told] == [Abandon, BpmnError if error else Fail]
+    assert (job.error_code, job.retries) == (error, None if error else 2)
+    assert len(core.provider.asked) == 1
 
 
 @pytest.mark.parametrize(("cost", "reported"), [(1, 8), (0, 9), (None, 2)])

@@ -11,7 +11,7 @@ from tests.fakes.past import Past
 from tests.fakes.script import Script
 from worker.domain.processes import Process
 from worker.domain.tasks import Activity, Definition, Origin, Task, TaskState, Topic, Variable
-from worker.errors import BadDefinition, TaskLost, TaskSuspended, TooMuch
+from worker.errors import BadDefinition, TaskGone, TaskLost, TaskSuspended, TooMuch
 
 LOCK = timedelta(seconds=30)
 POLL = timedelta(seconds=10)
@@ -253,7 +253,7 @@ class FakeEngine:
     def _there(self, task_id: str) -> Job:
         job = self.world.jobs.get(task_id)
         if job is None or job.gone:
-            raise TaskLost("the engine has no such task")
+            raise TaskGone("the engine has no such task")
         return job
 
     def _mine(self, task_id: str) -> Job:

@@ -34,6 +34,7 @@ from worker.errors import (
     Forbidden,
     ReadRefused,
     Refused,
+    TaskGone,
     TaskLost,
     TaskSuspended,
     TooMuch,
@@ -192,7 +193,7 @@ class RestEngine:
         await self._conclude(task_id, "bpmnError", body, limits=COMPLETION)
 
     async def unlock(self, task_id: str) -> None:
-        """See `ports.engine.Engine.unlock`. Raises TaskLost when the task is gone."""
+        """See `ports.engine.Engine.unlock`. Raises TaskGone."""
         reply = await self._command("POST", _path(task_id, "unlock"))
         if not reply.done:
             raise await self._gone_or_refused(reply)
@@ -344,7 +345,7 @@ class RestEngine:
     async def _row(self, task_id: str) -> Reply:
         reply = await self._reads.get(_path(task_id), "the task")
         if reply.missing:
-            raise TaskLost("the engine has no such task")
+            raise TaskGone("the engine has no such task")
         return reply
 
     async def _count(self, wanted: dict[str, Any]) -> int:
@@ -380,7 +381,7 @@ class RestEngine:
     async def _gone_or_refused(self, reply: Reply) -> WorkerError:
         """Say what a refused command means that carries no data of ours; raise EngineDown for an outage."""
         if reply.missing:
-            return TaskLost("the engine has no such task")
+            return TaskGone("the engine has no such task")
         error = refusal(reply)
         # What every request meets is an outage, and the probe raises it.
         if not isinstance(error, Conflict):
@@ -390,7 +391,7 @@ class RestEngine:
     async def _why_not(self, task_id: str, reply: Reply) -> WorkerError:
         """Find out what a refused command means: it depends on whose the task is, and the status does not say."""
         if reply.missing:
-            return TaskLost("the engine has no such task")
+            return TaskGone("the engine has no such task")
         error = refusal(reply)
         if type(error) is not Refused:
             return error

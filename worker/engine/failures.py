@@ -2,7 +2,8 @@
 
 | reply                                                           | means                                          |
 |-----------------------------------------------------------------|------------------------------------------------|
-| no connection, no reply in time, a reply cut short              | EngineDown                                     |
+| no connection                                                   | EngineUnreached                                |
+| no reply in time, a reply cut short                             | EngineDown                                     |
 | 3xx (never followed: another host would get our credentials)    | EngineDown                                     |
 | 401, 403                                                        | EngineDenied                                   |
 | 408, 429, 502, 503, 504                                         | EngineDown                                     |
@@ -12,7 +13,7 @@
 | success with more bytes than are taken in                       | EngineDown; to a poll TooMuch                  |
 | to a command: 500 with code 1, 10000, 10001                     | Conflict                                       |
 | to a command: 500 with code 10002; 413 from whomever            | TooLong                                        |
-| to a command: 404 of the engine's own                           | TaskLost                                       |
+| to a command: 404 of the engine's own                           | TaskGone                                       |
 | to a command: 400, any other error of the engine's own          | whatever the task's state says, else Refused   |
 | to a question: an error of the engine's own                     | EngineDown, unless the caller expects it       |
 """
@@ -28,7 +29,7 @@ import aiohttp
 
 from worker.domain import foreign
 from worker.engine.quoting import unquoted
-from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TooLong
+from worker.errors import Conflict, EngineDenied, EngineDown, EngineUnreached, Refused, TooLong
 
 COLLISIONS = frozenset({1, 10000, 10001})
 """Optimistic locking, deadlock, foreign key: another transaction was faster, this one left no trace."""
@@ -163,7 +164,7 @@ def refusal(reply: Reply) -> Conflict | TooLong | Refused:
 
 def is_undone(exc: EngineDown) -> bool:
     """Whether the request certainly had no effect: it was not sent, or sent away."""
-    if isinstance(exc, EngineDenied) or isinstance(exc.__cause__, _UNSENT):
+    if isinstance(exc, EngineDenied | EngineUnreached):
         return True
     status = exc.status or HTTPStatus.INTERNAL_SERVER_ERROR
     return status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.REQUEST_TIMEOUT
@@ -171,9 +172,10 @@ def is_undone(exc: EngineDown) -> bool:
 
 def unreachable(exc: Exception, host: str, what: str = "engine") -> EngineDown:
     """Say why there is no reply at all; `host` is host and port, `what` is there."""
+    kind = EngineUnreached if isinstance(exc, _UNSENT) else EngineDown
     if isinstance(exc, TimeoutError):  # aiohttp's timeouts are, too
-        return EngineDown(f"no answer in time from the {what} at {host}")
-    return EngineDown(f"the {what} at {host} cannot be reached: {type(exc).__name__}: {exc}"[:LONGEST_TEXT])
+        return kind(f"no answer in time from the {what} at {host}")
+    return kind(f"the {what} at {host} cannot be reached: {type(exc).__name__}: {exc}"[:LONGEST_TEXT])
 
 
 def describe(reply: Reply) -> str:

@@ -10,9 +10,11 @@ from worker.errors import (
     Conflict,
     EngineDenied,
     EngineDown,
+    EngineUnreached,
     Forbidden,
     Refused,
     StoreDown,
+    TaskGone,
     TaskLost,
     TaskSuspended,
     TooLong,
@@ -105,8 +107,8 @@ class Delivery:
             except Conflict:
                 # Branches that meet in a join collide often; the loser leaves no trace, and may try again at once.
                 pause, cause = growing(0.05, tries, 1.0), "conflict"
-            except EngineDown:
-                maybe_done = True
+            except EngineDown as exc:
+                maybe_done = maybe_done or not isinstance(exc, EngineUnreached)
                 pause, cause = growing(0.25, tries, LONGEST_PAUSE_SECONDS), "no_reply"
             else:
                 return verdict
@@ -174,13 +176,13 @@ class Delivery:
         for tries in range(REPORT_TRIES):
             try:
                 await self._send(task, verdict, lease)
-            except TaskLost:
-                # Gone after a lost reply was our doing; and of what is gone nothing is to be given back.
-                if maybe_told or isinstance(verdict, Unlock | Park):
+            except TaskLost as exc:
+                # Of what is gone, or another worker's, nothing is to be given back.
+                if isinstance(verdict, Unlock | Park) or (maybe_told and await self._was_told(task, verdict, exc)):
                     return True
                 raise
             except (EngineDown, Conflict) as exc:
-                maybe_told = maybe_told or isinstance(exc, EngineDown)
+                maybe_told = maybe_told or not isinstance(exc, EngineUnreached | Conflict)
                 reason = str(exc)
                 if tries + 1 < REPORT_TRIES:
                     await asyncio.sleep(growing(0.25, tries, LONGEST_PAUSE_SECONDS))
@@ -192,6 +194,19 @@ class Delivery:
             else:
                 return True
         _not_delivered(verdict, reason)
+        return False
+
+    async def _was_told(self, task: Task, verdict: Verdict, lost: TaskLost) -> bool:
+        """Whether a report whose reply was lost got through, by what became of the task meanwhile.
+
+        Where it did not, the answer must stay for the worker that has the task now: it tells it, and asks nothing.
+        """
+        if isinstance(lost, TaskGone):
+            return True
+        # A BPMN error would have ended it. After a failure it comes to anybody again, with the retries that were told.
+        if isinstance(verdict, Fail) and verdict.retries != task.retries:
+            with suppress(WorkerError):
+                return (await self._engine.state(task.id)).retries == verdict.retries
         return False
 
     async def _send(self, task: Task, verdict: Verdict, lease: Lease) -> None:

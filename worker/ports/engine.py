@@ -13,6 +13,7 @@ from worker.domain.tasks import Definition, Origin, Task, TaskState, Topic, Vari
 class Engine(Protocol):
     """A BPMN engine's REST API, seen by one worker id. All methods may raise EngineDown.
 
+    TaskLost is TaskGone where there is no such task any more. EngineUnreached says that nothing was sent.
     Where a method concerns one task, the engine's own no is that task's: reads raise ReadRefused, and Unanswered or
     Conflict where that may pass; what tells the engine something raises Forbidden where a right is missing.
     """

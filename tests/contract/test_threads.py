@@ -792,11 +792,27 @@ async def test_an_order_to_rewind_goes_before_one_to_renew_and_what_it_cuts_off_
 
     cuts = (Cut(1_777_000_000_000_001, 2),)
     for _ in range(2):
-        assert await threads.bind(again.hold, Thread("conv_2", 2), 1, cuts=cuts)
+        assert await threads.bind(again.hold, Thread("conv_2", 2), 1, cuts=cuts, order=again.order)
     second = await entered(threads)
     assert (second.renewal, second.rewinds, second.cuts) == (None, False, cuts)
     await threads.bind(second.hold, Thread("conv_3", 3), 2)
     assert (await entered(threads)).cuts == cuts
+
+
+async def test_an_order_to_rewind_that_a_turn_has_not_seen_outlives_what_it_binds(
+    threads: RedisThreads, redis: Redis
+) -> None:
+    seen = await entered(threads)
+    await threads.bind(seen.hold, Thread("conv_1", 1), 0)
+    for words in ("back", "further back"):
+        assert await index(redis).replace(KEY, Thread("conv_1", 1), Decision(words, "ada", 40))
+        assert not await threads.bind(seen.hold, Thread("conv_2", 2), 1, order=seen.order)
+        assert await threads.renew(seen.hold)
+        seen = await entered(threads)
+
+    assert (seen.thread, seen.renewal) == (Thread("conv_1", 1), Decision("further back", "ada", 40))
+    assert await threads.bind(seen.hold, Thread("conv_2", 2), 1, order=seen.order)
+    assert (await entered(threads)).order == ""
 
 
 async def test_the_order_that_a_thread_was_made_for_is_known_as_long_as_it_is_the_one(threads: RedisThreads) -> None:

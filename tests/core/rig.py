@@ -1,7 +1,7 @@
 """The worker's parts, put together on fakes as `worker.bootstrap` does on the real ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -100,7 +100,7 @@ class FakeRecording:
 
 @dataclass(slots=True)
 class FakeHistory:
-    """`ports.threads.History` that tells what a test says."""
+    """`ports.threads.History` that tells what a test says; `meanwhile` happens while it is read the next time."""
 
     told: Seed = field(default_factory=Seed)
     threads: dict[str, Thread] = field(default_factory=dict)
@@ -111,10 +111,14 @@ class FakeHistory:
     restarted: list[tuple[list[str], str]] = field(default_factory=list)
     cuts: tuple[Cut, ...] = ()
     then: Seed = NOTHING
+    meanwhile: Callable[[], Awaitable[None]] | None = None
 
     async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
         self.asked.append(key)
         self.most, self.cuts = most, tuple(cuts)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         return Seed(is_known=False) if self.is_down else self.told
 
     async def inherited(

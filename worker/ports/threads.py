@@ -57,8 +57,11 @@ class Threads(Protocol):
         memory: Memory | None = None,
         cuts: Sequence[Cut] = (),
         rewound: str = "",
+        order: str = "",
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
+
+        So it is where an order to rewind is there that is not this `order`, which `enter` brought: it came since.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
         a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it

@@ -245,7 +245,7 @@ class ThreadTurn:
             return None
         self.facts.use = "created" if gone is None else "recreated"
         self.facts.seed, self.facts.memory, self.facts.cuts = told, memory, cuts
-        self.facts.rewound = self._order()
+        self.facts.rewound = self._rewound()
         if missing := self.leaving.missing(memory, gone):
             log.warning(Event.THREAD_EMPTY, thread_id=thread.id, memory=memory, reason=missing)
         return thread
@@ -266,14 +266,16 @@ class ThreadTurn:
             tokens=seed.tokens if seed else 0,
             memory=memory,
             cuts=cuts,
-            rewound=self._order(),
+            rewound=self._rewound(),
+            order=self.entry.order,
         ):
             self.bound = thread
             return True
-        self._hold_lost()
+        # Where the hold is not lost an order has come since: who enters next carries it out.
+        await self._renew()
         return False
 
-    def _order(self) -> str:
+    def _rewound(self) -> str:
         """Return the words of the order that a new thread is made for, if it is one to rewind."""
         why = self.entry.renewal
         return why.reason if why is not None and self.entry.rewinds else ""

@@ -21,7 +21,7 @@ from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.providers import Limits, ProviderSpec
 from worker.domain.threads import NOTHING, Assistant, Cut, Seed, Thread, ThreadKey
-from worker.errors import BadDefinition, EngineDown, UnknownAssistant
+from worker.errors import BadDefinition, EngineDown, HistoryUnread, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
@@ -130,6 +130,8 @@ class FakeHistory:
         return replace(before, said=before.said + then.said, turns=before.turns + then.turns)
 
     async def thread(self, key: ThreadKey) -> Thread | None:
+        if self.is_down:
+            raise HistoryUnread("the transcript cannot be read now")
         return self.threads.get(key.scope)
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:  # noqa: ARG002 - without a transcript

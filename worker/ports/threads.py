@@ -192,7 +192,10 @@ class History(Protocol):
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:
-        """Return the thread that was last spoken on under this key, with its anchor; None if unknown. Never raises."""
+        """Return the thread that was last spoken on under this key, with its anchor; None if there is none.
+
+        Raises HistoryUnread where nobody can tell.
+        """
         ...
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:

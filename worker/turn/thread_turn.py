@@ -184,7 +184,7 @@ class ThreadTurn:
         """Return the thread by the map or else by the process variable, and one that is known to be gone."""
         if self.entry.thread is not None:
             return self._here(self.entry.thread)
-        thread = None if self.variable is None else await self.variable.read()
+        thread = None if self.variable is None else await self._remembered(self.variable)
         if thread is None:
             return None, None
         if not self.provider.holds(thread):
@@ -192,6 +192,17 @@ class ThreadTurn:
         adopted, gone = await self._adopted(thread)
         self.leaving.strayed = adopted is None
         return adopted, gone
+
+    async def _remembered(self, keepsake: Keepsake) -> Thread | None:
+        """Return what is known beside Redis. Raises HistoryUnread where no new one may be made unless that is known."""
+        try:
+            return await keepsake.read()
+        except HistoryUnread:
+            if keepsake.one_of_many:
+                raise
+            # Before the first step of a model nothing was said; of any other nobody can tell now.
+            self.leaving.unread = not keepsake.begins
+            return None
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""

@@ -25,6 +25,7 @@ from worker.errors import (
     Permanent,
     ReadRefused,
     Refused,
+    TaskGone,
     TaskLost,
     TaskSuspended,
     TooLong,
@@ -159,8 +160,8 @@ async def test_a_collision_of_polls_is_no_word_on_any_task() -> None:
         (500, 10000, Conflict),
         (500, 10001, Conflict),
         (500, 10002, TooLong),
-        (404, 0, TaskLost),
-        (404, None, TaskLost),
+        (404, 0, TaskGone),
+        (404, None, TaskGone),
     ],
 )
 async def test_a_command_is_judged_by_status_and_code(
@@ -209,7 +210,7 @@ async def test_more_than_a_gateway_lets_through_is_too_long() -> None:
         (http(200, '{"workerId":"ours","suspended":true}'), TaskSuspended),
         (http(200, '{"workerId":"somebody","suspended":false}'), TaskLost),
         (http(200, '{"workerId":null,"suspended":false}'), TaskLost),
-        (http(404, own_error()), TaskLost),
+        (http(404, own_error()), TaskGone),
         (http(500, own_error()), EngineDown),
     ],
 )

@@ -227,6 +227,29 @@ async def test_a_lock_that_ran_out_is_taken_back(client: RestEngine, engine_rest
     assert datetime.fromisoformat(row["lockExpirationTime"]) > datetime.now(UTC) + timedelta(seconds=20)
 
 
+async def test_to_give_a_task_back_takes_no_other_workers_lock_away(
+    client: RestEngine, other: RestEngine, engine_rest: EngineRest
+) -> None:
+    task = await fetched(client, engine_rest)
+    await client.extend(task.id, timedelta(milliseconds=1))
+    await client.unlock(task.id)
+    assert await other.fetch([Topic(task.topic)], 1)
+
+    with pytest.raises(TaskLost) as lost:
+        await client.unlock(task.id)
+    assert lost.type is TaskLost
+    assert await other.state(task.id) == TaskState(other.worker_id, suspended=False)
+
+
+async def test_a_suspended_task_is_given_back(client: RestEngine, engine_rest: EngineRest) -> None:
+    task = await fetched(client, engine_rest)
+    path = f"process-instance/{task.process_instance_id}/suspended"
+    await engine_rest.put(path, {"suspended": True})
+    await client.unlock(task.id)
+
+    assert await client.state(task.id) == TaskState(None, suspended=True)
+
+
 async def test_a_completion_counts_although_the_lock_ran_out(client: RestEngine, engine_rest: EngineRest) -> None:
     task = await fetched(client, engine_rest)
     await client.extend(task.id, timedelta(milliseconds=1))

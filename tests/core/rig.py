@@ -1,7 +1,7 @@
 """The worker's parts, put together on fakes as `worker.bootstrap` does on the real ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,7 +23,7 @@ from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.providers import Limits, ProviderSpec
 from worker.domain.threads import NOTHING, Assistant, Cut, Seed, Thread, ThreadKey
-from worker.errors import BadDefinition, EngineDown, UnknownAssistant
+from worker.errors import BadDefinition, EngineDown, HistoryUnread, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
@@ -102,7 +102,7 @@ class FakeRecording:
 
 @dataclass(slots=True)
 class FakeHistory:
-    """`ports.threads.History` that tells what a test says."""
+    """`ports.threads.History` that tells what a test says; `meanwhile` happens while it is read the next time."""
 
     told: Seed = field(default_factory=Seed)
     threads: dict[str, Thread] = field(default_factory=dict)
@@ -113,10 +113,14 @@ class FakeHistory:
     restarted: list[tuple[list[str], str]] = field(default_factory=list)
     cuts: tuple[Cut, ...] = ()
     then: Seed = NOTHING
+    meanwhile: Callable[[], Awaitable[None]] | None = None
 
     async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
         self.asked.append(key)
         self.most, self.cuts = most, tuple(cuts)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         return Seed(is_known=False) if self.is_down else self.told
 
     async def inherited(
@@ -128,6 +132,8 @@ class FakeHistory:
         return replace(before, said=before.said + then.said, turns=before.turns + then.turns)
 
     async def thread(self, key: ThreadKey) -> Thread | None:
+        if self.is_down:
+            raise HistoryUnread("the transcript cannot be read now")
         return self.threads.get(key.scope)
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:  # noqa: ARG002 - without a transcript

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from worker.domain.conversations import REMOVED, Message, Page, Role, Spent, Stored, session_id
 from worker.domain.threads import Cut, Said, Seed, Thread, ThreadKey
-from worker.errors import StoreDown, TranscriptDown
+from worker.errors import HistoryUnread, StoreDown, TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
 from worker.turn.retelling import FRAME
 
@@ -145,12 +145,13 @@ async def test_a_known_thread_comes_with_its_anchor(monkeypatch: pytest.MonkeyPa
     assert thread.anchor == "azure_anchor"
 
 
-async def test_a_transcript_that_is_down_knows_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transcript_that_is_down_cannot_tell_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: Any, **__: Any) -> Any:
         raise TranscriptDown("away")
 
     monkeypatch.setattr(FakeConversations, "session", fails)
-    assert await history(FakeConversations([])).thread(KEY) is None
+    with pytest.raises(HistoryUnread):
+        await history(FakeConversations([])).thread(KEY)
 
 
 def down() -> None:

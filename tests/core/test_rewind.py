@@ -66,6 +66,29 @@ async def test_the_next_turn_begins_a_thread_that_is_told_what_was_said_before_t
     assert "conv_1" in core.provider.conversations, "it is erased with the new one"
 
 
+@pytest.mark.parametrize("ours", [False, True])
+async def test_an_order_that_comes_while_a_turn_leaves_the_thread_for_another_reason_is_carried_out(
+    core: Core, ours: bool
+) -> None:
+    if ours:
+        core.several = True
+        core.assistants.add("analyst", provider="local")
+    async with core.working():
+        await step(core, "first")
+        thread = str(core.world.variables["a"]["assistant_thread_analyst"].value).partition("#")[0]
+        if ours:
+            await core.redis.delete(Keys.of("aw", KEY).said)
+        else:
+            del core.provider.conversations[thread]
+        core.history.meanwhile = lambda: rewind(core, thread)
+        second = await step(core, "second")
+
+    assert core.history.cuts == (Cut(40, 2),)
+    assert (meta(second)["generation"], meta(second).get("rewound")) == (2, "back")
+    assert (await recorded(core, second))["cuts"] == [[40, 2]]
+    assert len(core.provider.conversations) == (0 if ours else 1), "the one that was told all is deleted"
+
+
 async def test_a_history_that_we_keep_is_begun_anew(core: Core) -> None:
     core.several = True
     core.assistants.add("analyst", provider="local")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
@@ -13,6 +14,7 @@ from worker.domain.tasks import Origin, Variable
 from worker.domain.threads import Answer, Entered, Said, Seed, Thread, ThreadKey
 from worker.errors import BadRequest, EngineDown, ModelDown, ModelUnknown, StoreDown, ThreadGone, ThreadLocked
 from worker.modelling.result import thread_variable
+from worker.telemetry.logs import Event
 from worker.turn.call import LANDING_TIME
 from worker.turn.thread_turn import PUBLISH_PATIENCE_SECONDS
 
@@ -145,6 +147,84 @@ async def test_what_the_transcript_knows_goes_before_a_variable_that_a_called_pr
     await core.redis.flushall()
     core.world.variables["a"][NAME] = core.world.variables["called"][NAME]
     core.history.threads["a"] = thread
+    async with core.working():
+        job = core.world.start("second", instance="a")
+        await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["thread"]) == ("adopted", thread.id)
+
+
+def wanting(core: Core, activity: str, **properties: str) -> None:
+    """Deploy an activity with such properties; `_` stands for `.`."""
+    usual = core.world.activity(activity).properties
+    wanted = {name.replace("_", "."): value for name, value in properties.items()}
+    core.world.activity(activity, properties={**usual, **wanted})
+
+
+@pytest.mark.parametrize("wish", [{"service_thread": "business-key"}, {"service_thread_required": "true"}])
+async def test_with_redis_lost_a_thread_that_others_share_or_that_has_to_be_known_waits_for_the_transcript(
+    core: Core, wish: dict[str, str]
+) -> None:
+    wanting(core, "first", **wish)
+    wanting(core, "second", **wish)
+    async with core.working():
+        await core.until_over([core.world.start("first", instance="a", business_key="order")])
+    [thread] = core.provider.conversations
+    await core.redis.flushall()
+    core.world.variables["a"].clear()
+    core.history.is_down = True
+    async with core.working():
+        job = core.world.start("second", instance="a", business_key="order")
+        await asyncio.sleep(300)
+        assert (job.gone, job.retries) == (False, 3)
+        assert [*core.provider.conversations] == [thread]
+        core.history.is_down = False
+        core.history.threads |= dict.fromkeys(("a", "business-key:order"), Thread(thread, 1))
+        await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["thread"]) == ("adopted", thread)
+
+
+@pytest.mark.parametrize(("begins", "memory"), [(False, "unknown"), (True, "whole")])
+async def test_with_redis_and_variable_lost_a_thread_that_is_made_while_nobody_can_tell_of_another_says_so(
+    core: Core, begins: bool, memory: str
+) -> None:
+    core.world.activity("second", begins=begins)
+    core.history.is_down = True
+    async with core.working():
+        job = core.world.start("second", instance="a")
+        with capture_logs() as lines:
+            await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["memory"]) == ("created", memory)
+    assert [bool(line["reason"]) for line in lines if line["event"] == Event.THREAD_EMPTY] == [True] * (not begins)
+
+
+async def test_a_transcript_that_is_back_while_another_thread_is_about_to_be_made_is_asked_for_the_one_of_before(
+    core: Core,
+) -> None:
+    thread = await a_thread(core)
+    await core.redis.flushall()
+    core.world.variables["a"].clear()
+    core.history.is_down = True
+    core.history.told = Seed((Said("user", "q"),), turns=1)
+    core.history.threads["a"] = thread
+
+    async def come_back() -> None:
+        core.history.is_down = False
+
+    core.history.meanwhile = come_back
+    async with core.working():
+        job = core.world.start("second", instance="a")
+        await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["thread"]) == ("adopted", thread.id)
+
+
+async def test_with_redis_lost_the_variable_counts_while_the_transcript_cannot_be_read(core: Core) -> None:
+    thread = await a_thread(core)
+    await core.redis.flushall()
+    core.history.is_down = True
     async with core.working():
         job = core.world.start("second", instance="a")
         await core.until_over([job])
@@ -368,6 +448,8 @@ async def test_of_two_answers_of_one_attempt_the_first_counts(core: Core) -> Non
     job = core.world.start()
 
     async def another_was_faster() -> None:
+        for name in await core.redis.keys("*:hold"):  # as a failover of Redis forgets it
+            await core.redis.delete(name)
         entry = await earlier(core, job)
         await core.threads.intend(entry.hold, 1, timedelta(seconds=90))
         await core.threads.keep_answer(entry.hold, 1, Answer("first", thread=Thread("conv_1", 1)), published=False)

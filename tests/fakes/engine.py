@@ -184,8 +184,11 @@ class FakeEngine:
     async def unlock(self, task_id: str) -> None:
         await self.script.reach("unlock", task_id)
         job = self._there(task_id)
-        job.worker, job.locked_until = None, 0.0
-        self.world.news.set()
+        if job.worker != self.worker_id:
+            raise TaskLost("another worker has the task, or nobody")
+        if job.locked_until > self._now():
+            job.worker, job.locked_until = None, 0.0
+            self.world.news.set()
 
     async def state(self, task_id: str) -> TaskState:
         await self.script.reach("state", task_id)

@@ -48,7 +48,7 @@ class ProviderSpec:
 
     The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
     read, None where nobody said so. What a model costs that has no price is unknown. `takes` says what its models are
-    shown as it is.
+    shown as it is. `refuses_overlap`: it takes no call on a conversation on which one runs.
     """
 
     name: str = OPENAI
@@ -65,6 +65,7 @@ class ProviderSpec:
     prices: Prices = field(default_factory=Prices)
     prompt_cache: bool | None = None
     takes: frozenset[Kind] = frozenset()
+    refuses_overlap: bool = True
     limits: Limits = Limits()
     words: Words = Words()
     files: tuple[Path, ...] = field(default=(), compare=False)

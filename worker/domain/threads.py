@@ -484,11 +484,11 @@ class Entered:
     a row took it and were not heard of again. `repair` is what was wrong with the attempt before, if this one is to
     put it right. `calls` counts the calls that may have been paid for this task since a person last set its retries,
     `dropped` those whose answer came and was of no use. `tokens` is what the last turn on this thread read and wrote.
-    `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left.
-    `answers` is how many have been kept under this key since the map knows it, and `heard` how many of them were to
-    persons, by their names. `memory` is what was noted when the thread was made, if that was for this task, or nothing
-    has been answered on it yet. `cuts` say what is not told any more of what was said under this key. `rewound`
-    are the words of the order to rewind that the thread was made for, empty where it was not.
+    `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left, as the
+    words of `order` have it. `answers` is how many have been kept under this key since the map knows it, and `heard`
+    how many of them were to persons, by their names. `memory` is what was noted when the thread was made, if that was
+    for this task, or nothing has been answered on it yet. `cuts` say what is not told any more of what was said under
+    this key. `rewound` are the words of the order to rewind that the thread was made for, empty where it was not.
     """
 
     hold: Hold
@@ -504,6 +504,7 @@ class Entered:
     tokens: int | None = None
     busy_for: timedelta = timedelta(0)
     renewal: Decision | None = None
+    order: str = ""
     answers: int = 0
     heard: Mapping[str, int] = field(default_factory=dict)
     memory: Memory | None = None

@@ -194,6 +194,17 @@ class RestEngine:
 
     async def unlock(self, task_id: str) -> None:
         """See `ports.engine.Engine.unlock`. Raises TaskGone."""
+        # Engines unlock for anybody. To extend a lock they ask whose it is, by their own clock; and from then on it is
+        # ours for longer than the next request may take.
+        reply = await self._tell(task_id, "extendLock", {"newDuration": wire.milliseconds(self._lock)})
+        if reply.status == HTTPStatus.BAD_REQUEST:
+            state = await self.state(task_id)
+            if state.worker_id != self.worker_id:
+                raise TaskLost("another worker has the task, or nobody")
+            if not state.suspended:
+                return  # it has run out, and the task may be another's with the next request
+        elif not reply.done:
+            raise await self._gone_or_refused(reply)
         reply = await self._command("POST", _path(task_id, "unlock"))
         if not reply.done:
             raise await self._gone_or_refused(reply)

@@ -221,7 +221,7 @@ class Delivery:
                 await self._engine.extend(task.id, verdict.duration)
                 metrics.PARKED.labels(verdict.reason).inc()
             case Unlock():
-                if lease.is_live():  # the engine does not check whose lock it takes away
+                if lease.is_live():  # else there is nothing to give back
                     await self._engine.unlock(task.id)
             case Abandon() | Complete():
                 pass

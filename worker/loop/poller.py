@@ -252,7 +252,7 @@ class Poller:
             return []
 
     async def _unlock(self, task_ids: list[str]) -> None:
-        """Unlock what the engine has just said is ours; it would not check."""
+        """Unlock what the engine has just said is ours, as far as it is still."""
         for task_id in task_ids:
             with suppress(WorkerError):
                 await self._engine.unlock(task_id)

@@ -58,7 +58,7 @@ class Engine(Protocol):
         ...
 
     async def unlock(self, task_id: str) -> None:
-        """Give the task back at once. The engine does not check whose lock it is; only call it for a live lock."""
+        """Give the task back at once, unless its lock has run out. Raises TaskLost."""
         ...
 
     async def state(self, task_id: str) -> TaskState:

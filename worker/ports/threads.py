@@ -33,14 +33,16 @@ class Threads(Protocol):
     async def enter(
         self, key: ThreadKey, task_id: str, retries: int | None = None, *, stands_back: bool = False
     ) -> Entry:
-        """Read journal, hold and map, and take the hold unless the task is answered or another task holds it.
+        """Read journal, hold and map, and take the hold unless the task is answered, or its thread is busy.
 
-        `stands_back`: it is what a person asks, and is busy as well while a task that was refused is yet to come again.
+        That is while another task holds it, and while an earlier delivery of this one does under which a call may run:
+        for a lease at most, if its worker is dead. `stands_back`: it is what a person asks, and is busy as well while a
+        task that was refused is yet to come again.
 
-        A task that comes again takes its own earlier hold over: the engine gave the task to us, so its earlier
-        worker has lost it. `retries` are those that it came with, None before its first failure: more than were noted
-        are a person's doing, and its calls and its trouble count from 0 again. Raises NewerRecord, with nothing
-        changed.
+        Any other hold of its own a task that comes again takes over: the engine gave the task to us, so its earlier
+        worker has lost it, and starts no call any more. `retries` are those that it came with, None before its first
+        failure: more than were noted are a person's doing, and its calls and its trouble count from 0 again. Raises
+        NewerRecord, with nothing changed.
         """
         ...
 
@@ -58,8 +60,11 @@ class Threads(Protocol):
         memory: Memory | None = None,
         cuts: Sequence[Cut] = (),
         rewound: str = "",
+        order: str = "",
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
+
+        So it is where an order to rewind is there that is not this `order`, which `enter` brought: it came since.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
         a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
@@ -74,9 +79,9 @@ class Threads(Protocol):
     ) -> Intended | None:
         """Note that a call starts now and ends within `limit` by Redis' clock; it counts as paid, once for each hold.
 
-        `whose` it is is told to those who read along, see `ports.watching.Windows`. `generation` is that of the memory's
-        subject by which the question is put, None if nothing is to be remembered: `Asked` brings back that of the
-        attempt's first call.
+        `whose` it is is told to those who read along, see `ports.watching.Windows`. `generation` is that of the
+        memory's subject by which the question is put, None if nothing is to be remembered: `Asked` brings back that of
+        the attempt's first call.
 
         None if it must not start: the hold is lost, or another delivery of the task has brought the answer.
         """
@@ -196,7 +201,10 @@ class History(Protocol):
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:
-        """Return the thread that was last spoken on under this key, with its anchor; None if unknown. Never raises."""
+        """Return the thread that was last spoken on under this key, with its anchor; None if there is none.
+
+        Raises HistoryUnread where nobody can tell.
+        """
         ...
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:

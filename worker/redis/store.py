@@ -115,12 +115,13 @@ class RedisThreads:
         memory: Memory | None = None,
         cuts: Sequence[Cut] = (),
         rewound: str = "",
+        order: str = "",
     ) -> bool:
         """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
         noted = "" if memory in {None, "whole"} else f"{memory}:{hold.task_id}"
         left, cut = dump_former(former, why) if former else "", dump_cuts(cuts) if cuts else ""
-        told: list[str | int] = [left, tokens, noted, cut, rewound, *map(dump_turn, said)]
+        told: list[str | int] = [left, tokens, noted, cut, rewound, order, *map(dump_turn, said)]
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -299,6 +300,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 tokens=int(tokens) if tokens.isdecimal() else None,
                 busy_for=timedelta(milliseconds=busy),
                 renewal=load_decision(renewal) if renewal else None,
+                order=renewal,
                 answers=_count(answers),
                 heard=_heard(heard),
                 memory=_memory(memory),

@@ -41,8 +41,8 @@ class Leaving:
     """What one attempt decides about its thread. `former` is the thread that is left, `why` it is.
 
     `strayed`: the variable named a thread that is none of ours, or is gone; it may have been copied over the one that
-    was. Without a variable the thread is this request's alone. `origin` is where its instance came from, if that had to
-    be asked; None if nobody can tell.
+    was. `unread`: nobody can tell now whether there was one. Without a variable the thread is this request's alone.
+    `origin` is where its instance came from, if that had to be asked; None if nobody can tell.
     """
 
     ground: Ground
@@ -51,6 +51,7 @@ class Leaving:
     variable: Keepsake | None
     entry: Entered
     strayed: bool = False
+    unread: bool = False
     former: Thread | None = None
     why: Decision | None = None
     origin: Origin | None = field(default_factory=Origin)
@@ -120,8 +121,10 @@ class Leaving:
         if key.trunk is not None or key.person is not None:
             return await (self._of_branch(key.trunk, gone, most, cuts) if key.trunk else self._of_person(most))
         own = Seed()
-        if gone is not None or self.strayed:
+        if gone is not None or self.strayed or self.unread:
             own = Seed(is_known=False) if history is None else await self._told(history, key, most, cuts)
+        if self.unread and (own.turns or own.left_out):
+            raise HistoryUnread("the transcript could not be read, and now tells of a thread of this instance")
         seed = await self._with_inherited(own, gone, most)
         self._check(seed)
         return seed
@@ -132,7 +135,9 @@ class Leaving:
         # that begins with this task, and most threads do: it would be a request for each.
         if self.variable is None or self.variable.one_of_many or (self.variable.begins and not self.strayed):
             return own
-        if own.left_out or (gone is not None and not own.is_known):  # there is no room, or nobody to tell it
+        if own.left_out or (
+            (gone is not None or self.unread) and not own.is_known
+        ):  # there is no room, or nobody to tell it
             return own
         origin = await self.variable.origin()
         if own.turns or (gone is not None and not self.strayed):
@@ -209,6 +214,8 @@ class Leaving:
             case "unknown" if self.origin is not None and self.origin.forerunners:
                 said = "what was said there is in no transcript"
                 return f"the instance was restarted from {self.origin.forerunners[0]}, and {said}"
+            case "unknown" if self.unread:
+                return "Redis knows no thread of this instance, and the transcript cannot be read now"
             case "unknown" if self.strayed:
                 return "the thread that the process variable names is none of this instance, or is there no more"
         return ""

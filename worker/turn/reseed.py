@@ -25,7 +25,7 @@ from worker.domain.threads import (
     provider_of,
     size_of_all,
 )
-from worker.errors import StoreDown, TranscriptDown
+from worker.errors import HistoryUnread, StoreDown, TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.runtime.beside import beside
 from worker.telemetry.logs import Event
@@ -144,8 +144,10 @@ class History:
                 if known is None or known.thread_id is None:
                     return None
                 stored = await self._conversations.stored(MessageFilter(session_id=name), within=EVERYTHING)
-        except (TranscriptDown, TimeoutError):
-            return None
+        except (TranscriptDown, TimeoutError) as exc:
+            raise HistoryUnread(
+                "Redis knows no thread, and the transcript, which TRANSCRIPT_URL names, cannot be asked for one now"
+            ) from exc
         places = [provider_of(each) for each in stored.threads]
         provider = next((where for where, thread in reversed(places) if thread == known.thread_id), OPENAI)
         anchor = stored.threads.get(address(provider, known.thread_id))

@@ -184,7 +184,7 @@ class ThreadTurn:
         """Return the thread by the map or else by the process variable, and one that is known to be gone."""
         if self.entry.thread is not None:
             return self._here(self.entry.thread)
-        thread = None if self.variable is None else await self.variable.read()
+        thread = None if self.variable is None else await self._remembered(self.variable)
         if thread is None:
             return None, None
         if not self.provider.holds(thread):
@@ -192,6 +192,17 @@ class ThreadTurn:
         adopted, gone = await self._adopted(thread)
         self.leaving.strayed = adopted is None
         return adopted, gone
+
+    async def _remembered(self, keepsake: Keepsake) -> Thread | None:
+        """Return what is known beside Redis. Raises HistoryUnread where no new one may be made unless that is known."""
+        try:
+            return await keepsake.read()
+        except HistoryUnread:
+            if keepsake.one_of_many:
+                raise
+            # Before the first step of a model nothing was said; of any other nobody can tell now.
+            self.leaving.unread = not keepsake.begins
+            return None
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""
@@ -245,7 +256,7 @@ class ThreadTurn:
             return None
         self.facts.use = "created" if gone is None else "recreated"
         self.facts.seed, self.facts.memory, self.facts.cuts = told, memory, cuts
-        self.facts.rewound = self._order()
+        self.facts.rewound = self._rewound()
         if missing := self.leaving.missing(memory, gone):
             log.warning(Event.THREAD_EMPTY, thread_id=thread.id, memory=memory, reason=missing)
         return thread
@@ -266,14 +277,16 @@ class ThreadTurn:
             tokens=seed.tokens if seed else 0,
             memory=memory,
             cuts=cuts,
-            rewound=self._order(),
+            rewound=self._rewound(),
+            order=self.entry.order,
         ):
             self.bound = thread
             return True
-        self._hold_lost()
+        # Where the hold is not lost an order has come since: who enters next carries it out.
+        await self._renew()
         return False
 
-    def _order(self) -> str:
+    def _rewound(self) -> str:
         """Return the words of the order that a new thread is made for, if it is one to rewind."""
         why = self.entry.renewal
         return why.reason if why is not None and self.entry.rewinds else ""
@@ -297,7 +310,7 @@ class ThreadTurn:
             await self.provider.discard(thread, seeded=bool(seed.said))
 
     async def _ask(self, thread: Thread) -> Answer | None:
-        """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""
+        """Note the intent, ask, and keep the answer."""
         self.facts.thread = thread
         # The last moment at which nothing is asked: from the intent on somebody would have to look for an answer.
         if self.ground.stopping():
@@ -316,6 +329,14 @@ class ThreadTurn:
         self.intended, self.call.watched = True, intended.watched
         self.facts.calls = self.entry.calls + 1
         metrics.THREADS.labels(self.facts.use).inc()
+        self.facts.is_asking = True
+        try:
+            return await self._asked(thread)
+        finally:
+            self.facts.is_asking = False
+
+    async def _asked(self, thread: Thread) -> Answer:
+        """Call the model, keep the answer, and write the thread variable meanwhile."""
         if self.variable is None or self._is_published(self.variable, thread):
             return await self.keeping.keep(await self.call.call(thread), published=True)
         # Beside the call, which takes longer; the variable matters only once the map is lost.

@@ -35,7 +35,7 @@ class Keepsake(Protocol):
     def begins(self) -> bool: ...  # noqa: D102 - see above
 
     async def read(self) -> Thread | None:
-        """Return the thread; None where there is none."""
+        """Return the thread; None where there is none. Raises HistoryUnread where nobody can tell."""
         ...
 
     async def origin(self) -> Origin | None:
@@ -104,15 +104,22 @@ class ThreadVariable:
         """Return the thread; read anew if the task waited, as one beside it may have written the variable meanwhile.
 
         Anybody may write the variable, or take it away, and call activities copy it over the caller's. So what the
-        transcript knows of the key goes before what it says.
+        transcript knows of the key goes before what it says. While that cannot be read, the variable counts where it
+        names a thread, but not where others may have made another one since.
         """
         fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
         if fresh and self.process_instance_id == self.task.process_instance_id:
             variable = self.task.variables.get(self.name)
         else:
             variable = await self.engine.variable(self.process_instance_id, self.name)
-        known = None if self.history is None else await self.history.thread(self.key)
-        return known or result.read_thread_variable(variable)
+        named = result.read_thread_variable(variable)
+        try:
+            known = None if self.history is None else await self.history.thread(self.key)
+        except HistoryUnread:
+            if named is None or self.one_of_many:
+                raise
+            return named
+        return known or named
 
     async def origin(self) -> Origin | None:
         """Say where this variable's instance came from; see `ports.engine.Engine.origin`."""

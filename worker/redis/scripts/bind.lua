@@ -1,11 +1,13 @@
--- Write the map, under the hold, if the thread there is still the one to be replaced.
+-- Write the map, under the hold, if the thread there is still the one to be replaced, and nobody has ordered meanwhile that
+-- its successor is not told all.
 -- KEYS    hold, thread, history
 -- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms, process instance that binds it,
 --         anchor of the account that the thread is in ('': not known), its provider,
 --         what is to be known of the thread that it replaces and that is still there ('': nothing),
 --         tokens that it begins with, what it knows of before with the task that it is made for ('': all of it),
 --         what is not told any more of what was said under this key ('': as before), the words of the order to rewind that
---         it is made for ('': none), then turns that the history begins with
+--         it is made for ('': none), the order to leave the thread before as it was read ('': none), then turns that the
+--         history begins with
 -- returns 1 | 0 (refused, nothing written: also where a newer worker wrote the map)
 -- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
@@ -20,6 +22,10 @@ if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
   return 0
 end
 if (bound[2] or '0') ~= ARGV[4] then
+  return 0
+end
+local order = bound[1] and redis.call('HGET', KEYS[2], 'rewind:' .. bound[1])
+if order and order ~= ARGV[14] then
   return 0
 end
 if ARGV[9] ~= '' and bound[1] then
@@ -45,11 +51,11 @@ if ARGV[13] ~= '' then
   redis.call('HSET', KEYS[2], 'rewound:' .. ARGV[2], ARGV[13])
 end
 redis.call('DEL', KEYS[3])
-for index = 14, #ARGV do
+for index = 15, #ARGV do
   redis.call('RPUSH', KEYS[3], ARGV[index])
 end
-if #ARGV >= 14 then
-  redis.call('HSET', KEYS[2], 'turns', #ARGV - 13)
+if #ARGV >= 15 then
+  redis.call('HSET', KEYS[2], 'turns', #ARGV - 14)
   redis.call('PEXPIRE', KEYS[3], ARGV[5])
 end
 if ARGV[7] ~= '' then

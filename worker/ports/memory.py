@@ -56,10 +56,11 @@ class KnownIds(Protocol):
 class Memos(Protocol):
     """What has yet to be remembered, noted with the exchanges. Every method may raise TranscriptDown."""
 
-    async def claim(self, most: int) -> list[Waiting]:
+    async def claim(self, most: int, *, only_proposed: bool = False) -> list[Waiting]:
         """Take what is due; unless it is settled it is due again half a minute later.
 
-        Of each subject the first, and none while that is in somebody's hands or waits; but for those that are late.
+        Of each subject the first, and none while that is in somebody's hands or waits; but for those that are late, and
+        for what is only proposed yet, which the memory is not given: for that nobody waits, and it for nobody.
         """
         ...
 

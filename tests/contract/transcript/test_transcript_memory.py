@@ -88,6 +88,16 @@ async def test_of_each_subject_the_first_comes_first_and_alone(
     assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
 
 
+async def test_what_is_only_proposed_waits_for_nobody_and_nobody_for_it(
+    transcript: SqlTranscriptWriter, memos: SqlMemos
+) -> None:
+    for number in range(1, 5):
+        await transcript.record(remembered(number, approve=number % 2 == 1))
+    assert [each.answer for each in await memos.claim(10, only_proposed=True)] == ["Answer 1.", "Answer 3."]
+    assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
+    assert await memos.claim(10) == []
+
+
 async def test_what_is_refused_steps_aside_and_comes_again_later(
     transcript: SqlTranscriptWriter, memos: SqlMemos, place: Place
 ) -> None:

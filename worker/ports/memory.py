@@ -5,7 +5,18 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.domain.conversations import Limits
-from worker.domain.memory import Backlog, Fact, Forgotten, KeptFact, KnownSubject, Memo, MemorySubject, Settled, Waiting
+from worker.domain.memory import (
+    Backlog,
+    Fact,
+    Forgotten,
+    KeptFact,
+    KnownSubject,
+    Memo,
+    MemorySubject,
+    Proposal,
+    Settled,
+    Waiting,
+)
 
 
 class Memory(Protocol):
@@ -109,6 +120,10 @@ class FactBook(Subjects, Protocol):
 
     async def facts(self, digest: str, words: str = "", limit: int = 200) -> list[KeptFact]:
         """Return what is known or proposed of a subject, the newest first; those with all of these words, if any."""
+        ...
+
+    async def proposals(self, instance: str) -> list[Proposal]:
+        """Tell what an instance of this engine has left for persons to approve, also what they have approved."""
         ...
 
     async def approve(self, fact: str, digest: str, by: str) -> bool:

@@ -103,6 +103,8 @@ async def test_what_was_said_and_who_signed_it_is_read_back(client: RestEngine, 
     [signed] = await sources.persons_tasks(instance)
     assert (signed.id, signed.activity, signed.name, signed.assignee) == (person, "sign", "Sign", "ben")
     assert frames[2].activity_instance == signed.activity_instance
+    assert signed.began is not None
+    assert done[-1].at <= signed.began <= signed.at
     operations = await sources.operations(instance)
     assert (operations[frames[1].operation].kind, operations[frames[1].operation].user) == ("SetVariable", "demo")
     completed = operations[frames[2].operation]

@@ -377,3 +377,11 @@ async def test_end_of_the_recorder_carries_over_what_came_last(parts: Parts) -> 
         await asyncio.sleep(0)
         await parts.answer(exchange(1))
     assert await parts.recorded() == ["Answer 1."]
+
+
+async def test_whether_something_of_a_task_is_on_its_way_is_told(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    await parts.answer(exchange(1))
+    assert await parts.outbox.has_any(TRANSCRIPT, {"task-other", exchange(1).task_id})
+    assert not await parts.outbox.has_any(TRANSCRIPT, {"task-other"})
+    monkeypatch.setattr("worker.redis.outbox.LOOKED_AT", 1)
+    assert await parts.outbox.has_any(TRANSCRIPT, {"task-other"}), "nobody can tell where there are more"

@@ -63,14 +63,18 @@ class FakeMemos:
         self.rows[number] = Waiting(number, MemorySubject(subject, None), number, "instance", *said, approve)
         self.due[number] = 0.0
 
-    async def claim(self, most: int) -> list[Waiting]:
+    async def claim(self, most: int, *, only_proposed: bool = False) -> list[Waiting]:
         await self.script.reach("claim")
         now = asyncio.get_running_loop().time()
         first: dict[str, int] = {}
         for each in self.rows.values():
-            if not each.late:
+            if not (each.late or each.approve):
                 first.setdefault(each.subject.digest, each.number)
-        found = [each for each in self.rows.values() if each.late or first[each.subject.digest] == each.number]
+        found = [
+            each
+            for each in self.rows.values()
+            if each.approve or (not only_proposed and (each.late or first[each.subject.digest] == each.number))
+        ]
         found = [each for each in found if self.due[each.number] <= now][:most]
         self.due |= {each.number: now + 30 for each in found}
         return found

@@ -7,6 +7,7 @@ import pytest
 
 from tests.core.closing import Closing, open_in
 from tests.core.remembering import FakeMemory
+from tests.core.test_ending_crashes import Killed
 from tests.fakes.clock import now
 from tests.records import exchange, key
 from worker.domain.conversations import Subject
@@ -83,6 +84,27 @@ async def test_a_memory_that_is_away_leaves_the_order_open_until_it_has_forgotte
     [final] = await closing.resume()
     assert final.completed_at is not None
     assert final.named[Store.MEMORY, f"facts of {ADA}, generation 0 from instance-1"].count == 5
+
+
+def die() -> None:
+    raise Killed("forgetting")
+
+
+@pytest.mark.parametrize("subject", [SUBJECT, Subject("default", instance="instance-1")], ids=["subject", "instance"])
+async def test_whoever_goes_on_for_one_that_died_looks_for_what_was_on_its_way_too(
+    closing: Closing, memory: SlowMemory, subject: Subject
+) -> None:
+    call = "forget" if subject == SUBJECT else "forget_instance"
+    memory.script.next(call, die, MemoryDown("away"))
+    with pytest.raises(Killed):
+        await closing.eraser.erase(subject)
+    assert await left(closing) == ([] if subject == SUBJECT else ["instance-2"]), "nothing of ours tells of it now"
+    for why in ("away", ON_ITS_WAY):
+        [receipt] = await closing.resume()
+        assert set(open_in(receipt).values()) == {why}
+    [receipt] = await closing.resume()
+    assert receipt.completed_at is not None
+    assert len(memory.asked) == 2
 
 
 async def test_what_a_vendor_keeps_is_said_to_stay(closing: Closing, memory: SlowMemory) -> None:

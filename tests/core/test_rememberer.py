@@ -66,6 +66,18 @@ async def test_each_subject_has_its_order_while_the_memory_is_away(memory: FakeM
     assert [each["event"] for each in lines] == ["memory_down", "memory_up"]
 
 
+async def test_what_persons_have_to_approve_is_proposed_while_the_memory_is_away(
+    memory: FakeMemory, memos: FakeMemos
+) -> None:
+    for number in range(1, 5):
+        memos.add(number, answer="A secret.", approve=number % 2 == 0)
+    memory.script.always("check", MemoryDown("away"))
+    await through(memory, memos)
+    assert set(memos.rows) == {1, 3}
+    assert memos.done == [("Question 2?", "A [word]."), ("Question 4?", "A [word].")]
+    assert memory.script.named("remember") == []
+
+
 async def test_one_that_always_fails_holds_up_its_own_subject_for_an_hour_and_no_other(memos: FakeMemos) -> None:
     memos.add(1)
     memos.add(2, B)

@@ -40,11 +40,19 @@ class Past:
         )
 
     def person(
-        self, instance: str, activity: str, user: str = "ann", *, assignee: str = "", **variables: Any
+        self,
+        instance: str,
+        activity: str,
+        user: str = "ann",
+        *,
+        assignee: str = "",
+        began: datetime | None = None,
+        **variables: Any,
     ) -> PersonsTask:
-        """Somebody completed a task, with these variables."""
+        """Somebody completed a task, with these variables; it came to be just before, unless `began` says when."""
         at, number = self._at(), next(self._numbers)
-        task = PersonsTask(f"person-{number}", instance, activity, "", f"{activity}:{number}", assignee, at)
+        passage = f"{activity}:{number}"
+        task = PersonsTask(f"person-{number}", instance, activity, "", passage, assignee, at, began or at)
         operation = f"op-{number}"
         for name, value in variables.items():
             self._write(instance, name, value, None, at, task.activity_instance, operation)

@@ -21,6 +21,23 @@ POINTS = [
 ]
 
 
+async def finished(rig: Rig, instance: str, dead: Forked) -> None:
+    """Have another worker see an instance to its end, with what the dead one had in hand due at once."""
+    async with rig.redis() as redis:  # rather than wait until the dead worker's claim is over
+        name = "assistant-worker:default:unrecorded"
+        for turn in await redis.zrange(name, 0, -1):
+            await redis.zadd(name, {str(turn): 0})
+    await rig.start_worker()
+
+    async def over() -> bool:
+        for task in await rig.rest.tasks(instance):  # nor until its locks are; its parked poll may take new ones
+            if f"-{dead.pid}-" in str(task["workerId"]):
+                await rig.rest.request("POST", f"external-task/{task['id']}/unlock")
+        return await rig.rest.state(instance) == "COMPLETED"
+
+    await wait_until(over, 40, "the end of the instance")
+
+
 @BOTH_DATABASES
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_death_at_any_step_of_writing_loses_and_doubles_nothing(kept: Rig, point: str) -> None:
@@ -30,19 +47,7 @@ async def test_a_death_at_any_step_of_writing_loses_and_doubles_nothing(kept: Ri
     async with running(dying):
         instance = await kept.rest.start(model)
         assert await dying.exit_code() == -9
-    async with kept.redis() as redis:  # rather than wait until the dead worker's claim is over
-        name = "assistant-worker:default:unrecorded"
-        for turn in await redis.zrange(name, 0, -1):
-            await redis.zadd(name, {str(turn): 0})
-    await kept.start_worker()
-
-    async def over() -> bool:
-        for task in await kept.rest.tasks(instance):  # nor until its locks are; its parked poll may take new ones
-            if f"-{dying.pid}-" in str(task["workerId"]):
-                await kept.rest.request("POST", f"external-task/{task['id']}/unlock")
-        return await kept.rest.state(instance) == "COMPLETED"
-
-    await wait_until(over, 40, "the end of the instance")
+    await finished(kept, instance, dying)
     found = await arrived(kept, instance, 6)
     assert [(each.activity_id, each.role) for each in found] == [
         (step, role) for step in steps for role in ("user", "agent")

@@ -46,7 +46,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class PersonsTask:
-    """A user task that was completed. `assignee` is who it was given to, which says nothing of who did it."""
+    """A user task that was completed. `assignee` is who it was given to, which says nothing of who did it.
+
+    `began` is when it came to be; None where the engine does not say.
+    """
 
     id: str
     instance: str
@@ -55,6 +58,7 @@ class PersonsTask:
     activity_instance: str
     assignee: str
     at: datetime
+    began: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,19 @@ class Waiting:
     late: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What an answer has left for a person to approve, by the external task that it is the answer to.
+
+    `fact` is None where it has yet to become a fact. `approved` it is if somebody has done so.
+    """
+
+    task: str
+    subject: str
+    fact: str | None
+    approved: bool = False
+
+
 Settled = Literal["kept", "before", "gone"]
 
 

@@ -434,6 +434,11 @@ class Facts(Place):
         subject, instance = named
         tenant = next((each.tenant for each, _ in self._found.values() if each.digest == subject.digest), None)
         subject = replace(subject, tenant=tenant)
+        # Who has begun and died may have dropped ours, of which nothing is left to be counted; so may one who met a
+        # memory that was away. What was looked at once since then is not looked at for that again.
+        dropped = step.why not in {"", STILL, ON_ITS_WAY}
+        step = replace(step, why=step.why or BEGUN)
+        yield step
         gone = await (book.drop(subject) if instance is None else book.drop_instance(subject, instance))
         step = replace(step, count=step.count + gone)
         # Noted before the memory is asked: it may be away, and our own are gone.
@@ -443,7 +448,7 @@ class Facts(Place):
             done = await (memory.forget(subject) if instance is None else memory.forget_instance(subject, instance))
         if done.open:
             yield replace(step, count=step.count + done.removed).kept(STILL)
-        elif gone and memory is not None and memory.name != EMBEDDED:
+        elif (gone or dropped) and memory is not None and memory.name != EMBEDDED:
             # A worker may be about to give the memory what has just gone from our own store.
             yield replace(step, count=step.count + done.removed).kept(ON_ITS_WAY)
         elif done.stays:
@@ -452,6 +457,7 @@ class Facts(Place):
             yield self.done(step, done.removed)
 
 
+BEGUN = "it has begun; it is looked at again"
 STILL = "the memory is still at it; it is looked at again"
 ON_ITS_WAY = "something may be on its way to the memory; it is looked at again"
 

@@ -145,6 +145,7 @@ class RestSources:
                 _text(row, "activityInstanceId"),
                 _text(row, "assignee"),
                 _time(row, "endTime"),
+                _time(row, "startTime") if row.get("startTime") else None,
             )
             for row in await self._rows("/history/task", wanted)
         ]

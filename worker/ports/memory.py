@@ -5,7 +5,18 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.domain.conversations import Limits
-from worker.domain.memory import Backlog, Fact, Forgotten, KeptFact, KnownSubject, Memo, MemorySubject, Settled, Waiting
+from worker.domain.memory import (
+    Backlog,
+    Fact,
+    Forgotten,
+    KeptFact,
+    KnownSubject,
+    Memo,
+    MemorySubject,
+    Proposal,
+    Settled,
+    Waiting,
+)
 
 
 class Memory(Protocol):
@@ -56,10 +67,11 @@ class KnownIds(Protocol):
 class Memos(Protocol):
     """What has yet to be remembered, noted with the exchanges. Every method may raise TranscriptDown."""
 
-    async def claim(self, most: int) -> list[Waiting]:
+    async def claim(self, most: int, *, only_proposed: bool = False) -> list[Waiting]:
         """Take what is due; unless it is settled it is due again half a minute later.
 
-        Of each subject the first, and none while that is in somebody's hands or waits; but for those that are late.
+        Of each subject the first, and none while that is in somebody's hands or waits; but for those that are late, and
+        for what is only proposed yet, which the memory is not given: for that nobody waits, and it for nobody.
         """
         ...
 
@@ -115,6 +127,10 @@ class FactBook(Subjects, Protocol):
 
     async def facts(self, digest: str, words: str = "", limit: int = 200) -> list[KeptFact]:
         """Return what is known or proposed of a subject, the newest first; those with all of these words, if any."""
+        ...
+
+    async def proposals(self, instance: str) -> list[Proposal]:
+        """Tell what an instance of this engine has left for persons to approve, also what they have approved."""
         ...
 
     async def approve(self, fact: str, digest: str, by: str) -> bool:

@@ -1,5 +1,6 @@
 """Where exchanges go to, and how they come there: from the journal, to each place by itself."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Protocol
 
@@ -52,6 +53,10 @@ class Outbox(Protocol):
 
     async def backlog(self, sink: str) -> int:
         """How many turns wait to be settled."""
+        ...
+
+    async def has_any(self, sink: str, tasks: Collection[str]) -> bool:
+        """Whether a turn of one of these tasks waits to be settled, or may."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Turns whose exchanges a sink may not have yet: a list in Redis for each sink, which any worker drains."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal, cast
@@ -18,6 +18,8 @@ from worker.telemetry.logs import Event
 
 CLAIMED_FOR = timedelta(seconds=30)
 """After this another worker may try what one has taken and not settled."""
+LOOKED_AT = 10_000
+"""Turns among which some tasks' are looked for; where there are more, nobody can tell."""
 TOLD = 10_000
 """Turns of a newer worker's that we remember to have spoken of."""
 
@@ -77,6 +79,11 @@ class RedisOutbox:
     async def backlog(self, sink: str) -> int:
         """See `ports.sinks.Outbox.backlog`."""
         return int(await self._runner.command(self._redis.zcard(self._list(sink))))
+
+    async def has_any(self, sink: str, tasks: Collection[str]) -> bool:
+        """See `ports.sinks.Outbox.has_any`."""
+        turns = await self._runner.command(self._redis.zrange(self._list(sink), 0, LOOKED_AT - 1))
+        return len(turns) == LOOKED_AT or any(Keys.task_of(str(turn)) in tasks for turn in turns)
 
     def _list(self, sink: str) -> str:
         return unrecorded(self._prefix, self._engine, sink)

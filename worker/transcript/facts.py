@@ -15,6 +15,7 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    null,
     select,
     table,
     update,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import Limits
-from worker.domain.memory import KeptFact, KnownSubject, MemorySubject
+from worker.domain.memory import KeptFact, KnownSubject, MemorySubject, Proposal
 from worker.errors import MemoryDown, TranscriptDown, Unstorable
 from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.conditions import before as before_
@@ -30,7 +31,7 @@ from worker.transcript.conditions import of_tenants
 from worker.transcript.database import Database
 from worker.transcript.hurried import Hurried
 from worker.transcript.memos import new_subject
-from worker.transcript.tables import FACTS_INDEX, memory_facts, memory_subjects, memory_waiting
+from worker.transcript.tables import FACTS_INDEX, memory_facts, memory_subjects, memory_waiting, messages
 from worker.transcript.words import clean, fts5_query, ts_query
 from worker.transcript.writing import forget
 
@@ -125,6 +126,24 @@ class SqlFacts:
         async with self._database.reading() as connection:
             rows = await connection.execute(query.order_by(memory_facts.c.number.desc()).limit(limit))
             return [_fact(row) for row in rows.mappings()]
+
+    async def proposals(self, instance: str) -> list[Proposal]:
+        """See `ports.memory.FactBook.proposals`. What was erased meanwhile is none."""
+        noted, waiting = (
+            (each.c.engine == self._own) & (each.c.process_instance_id == clean(instance))
+            for each in (memory_facts, memory_waiting)
+        )
+        is_approved = memory_facts.c.approved_by.is_not(None)
+        facts = select(messages.c.task_id, memory_facts.c.subject, memory_facts.c.id, is_approved.label("approved"))
+        facts = facts.join(messages, messages.c.id == memory_facts.c.message_id)
+        coming = select(messages.c.task_id, memory_waiting.c.subject, null().label("id"), false().label("approved"))
+        coming = coming.join(messages, messages.c.id == memory_waiting.c.message_id)
+        async with self._database.reading() as connection:
+            # What waits comes first: what becomes a fact in between is found twice, and not never.
+            found = (await connection.execute(coming.where(waiting, memory_waiting.c.needs_approval))).all()
+            wanted = noted & (is_approved | (memory_facts.c.state == "proposed"))
+            found = [*found, *(await connection.execute(facts.where(wanted).order_by(memory_facts.c.number)))]
+        return [Proposal(task, subject, fact, bool(approved)) for task, subject, fact, approved in found]
 
     async def approve(self, fact: str, digest: str, by: str) -> bool:
         """See `ports.memory.FactBook.approve`."""

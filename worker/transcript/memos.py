@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import RowMapping, Select, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import REMOVED, Role, digest, message_id
@@ -89,29 +89,33 @@ class SqlMemos:
         self._engine = clean(engine)
         self._own_clock = now
 
-    async def claim(self, most: int) -> list[Waiting]:
+    async def claim(self, most: int, *, only_proposed: bool = False) -> list[Waiting]:
         """See `ports.memory.Memos.claim`."""
         async with self._database.reading() as connection:
             # Most looks find nothing, and keep no writer waiting for that.
             now = await read_clock(connection, self._own_clock)
-            if (await connection.execute(self._due(now).limit(1))).first() is None:
+            due = self._due(now)
+            if only_proposed:
+                due = due.where(memory_waiting.c.needs_approval)
+            if (await connection.execute(due.limit(1))).first() is None:
                 return []
-        return await self._database.write(partial(self._claim, most, now))
+        return await self._database.write(partial(self._claim, due.limit(most), now))
 
-    def _due(self, now: datetime) -> Any:
+    def _due(self, now: datetime) -> Select[tuple[int]]:
         other = memory_waiting.alias()
         before = exists().where(
             other.c.subject == memory_waiting.c.subject,
             other.c.engine == memory_waiting.c.engine,
             ~other.c.is_late,
+            ~other.c.needs_approval,
             other.c.place < memory_waiting.c.place,
         )
-        first = or_(memory_waiting.c.is_late, ~before)
+        first = or_(memory_waiting.c.is_late, memory_waiting.c.needs_approval, ~before)
         due = and_(memory_waiting.c.engine == self._engine, memory_waiting.c.due_at <= now)
         return select(memory_waiting.c.number).where(due, first).order_by(memory_waiting.c.number)
 
-    async def _claim(self, most: int, now: datetime, connection: AsyncConnection) -> list[Waiting]:
-        due = self._due(now).limit(most).with_for_update(skip_locked=True)
+    async def _claim(self, wanted: Select[tuple[int]], now: datetime, connection: AsyncConnection) -> list[Waiting]:
+        due = wanted.with_for_update(skip_locked=True)
         numbers = (await connection.execute(due)).scalars().all()
         await connection.execute(
             update(memory_waiting).where(memory_waiting.c.number.in_(numbers)).values(due_at=now + LEASE)

@@ -91,7 +91,19 @@ class Rememberer:
             return False
 
     async def drain(self) -> bool:
-        """Remember what is due now. False if that cannot be: then nothing is claimed that could not be remembered."""
+        """Remember what is due now. False if that cannot be: then nothing is claimed that could not be remembered.
+
+        What is only to be proposed is so all the same: the memory is not given it before a person has approved it.
+        """
+        try:
+            if await self._is_up():
+                return True
+            await self._all(only_proposed=True)
+        except SinkDown:
+            pass  # the recorder says so
+        return False
+
+    async def _is_up(self) -> bool:
         try:
             if self._state != "up":
                 await self._memos.backlog()  # first: it brings tables up to date, which an embedded memory reads
@@ -99,19 +111,20 @@ class Rememberer:
                 if self._state == "down":
                     log.info(Event.MEMORY_UP)
                 self._state = "up"
-            while claimed := await self._memos.claim(AT_ONCE):
-                done = await asyncio.gather(*map(self._one, claimed), return_exceptions=True)
-                for failed in (each for each in done if isinstance(each, BaseException)):
-                    raise failed
+            await self._all()
         except (MemoryDown, MemoryRefused) as exc:
             metrics.REMEMBERED.labels("delayed").inc()
             if self._state != "down":
                 self._state = "down"
                 log.warning(Event.MEMORY_DOWN, reason=str(exc))
             return False
-        except SinkDown:
-            return False  # the recorder says so
         return True
+
+    async def _all(self, *, only_proposed: bool = False) -> None:
+        while claimed := await self._memos.claim(AT_ONCE, only_proposed=only_proposed):
+            done = await asyncio.gather(*map(self._one, claimed), return_exceptions=True)
+            for failed in (each for each in done if isinstance(each, BaseException)):
+                raise failed
 
     async def _one(self, waiting: Waiting) -> None:
         """Remember one. Raises MemoryDown, or MemoryRefused if it is not this one that is refused."""

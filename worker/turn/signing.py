@@ -1,6 +1,6 @@
 """What persons did with what was proposed: who completed which task, what their form said, and what they were shown."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -56,7 +56,7 @@ class Signing:
             is_shared = len(tasks) > 1 and any(each.name == wanted.accepted and each.at is None for each in accepted)
             for task in tasks:
                 shown = _last(own, task.at) or _last(proposed, task.at)
-                completed = next((each for each in operations if each.task == task.id and each.kind == COMPLETE), None)
+                completed = of_completion(operations, task)
                 said = _said(accepted, wanted.accepted, task, completed)
                 answer = _said(answers, wanted.answer, task, completed)
                 sharing = len(tasks) if is_shared else 1
@@ -107,8 +107,7 @@ class Signing:
         elif completed is not None and not is_for_others and task.assignee not in {"", completed.user}:
             doubt = f"{where} was completed by somebody else than who it was given to"
         act = Act(
-            # Some clients hand a form's Boolean on as a text.
-            accepted=said is not None and (said.value is True or str(said.value).strip().lower() == "true"),
+            accepted=said is not None and _is_yes(said),
             answer="" if answer is None or answer.value is None else str(answer.value)[:LONGEST_ANSWER],
             shown_sha256=sha256,
             doubt=doubt,
@@ -136,6 +135,22 @@ def _kept_at(last: Decision) -> datetime:
     """Say when the last proposal was kept: by our clock, where the engine has no history of its tasks."""
     proposed = [row for row in last.rows if row["kind"] == "change" and row["facts"].get("status") == "proposed"]
     return datetime.fromisoformat(proposed[-1]["at"])
+
+
+def of_completion(operations: Iterable[Operation], task: PersonsTask) -> Operation | None:
+    """Find the operation that completed a person's task; None where the engine notes none, or does not show it."""
+    return next((each for each in operations if each.task == task.id and each.kind == COMPLETE), None)
+
+
+def said_yes(values: Sequence[Value], name: str, task: PersonsTask, completed: Operation) -> bool | None:
+    """Say whether what came with this completion is a yes; None where nothing of this name came with it."""
+    said = _said([each for each in values if each.at is not None], name, task, completed)
+    return None if said is None else _is_yes(said)
+
+
+def _is_yes(said: Value) -> bool:
+    # Some clients hand a form's Boolean on as a text.
+    return said.value is True or str(said.value).strip().lower() == "true"
 
 
 def _said(values: Sequence[Value], name: str, task: PersonsTask, completed: Operation | None) -> Value | None:

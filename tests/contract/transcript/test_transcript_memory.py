@@ -13,7 +13,7 @@ from tests.contract.transcript.conftest import Place
 from tests.records import START, exchange, key
 from worker.domain.conversations import EVERYTHING, Limits, Subject
 from worker.domain.exchanges import Exchange
-from worker.domain.memory import Backlog, Fact, MemorySubject, ToRemember, Waiting
+from worker.domain.memory import Backlog, Fact, MemorySubject, Proposal, ToRemember, Waiting
 from worker.domain.threads import Outcome, ref
 from worker.errors import MemoryDown
 from worker.transcript import Database, EmbeddedMemory, SqlFacts, SqlMemos, SqlTranscriptWriter
@@ -90,6 +90,32 @@ async def test_of_each_subject_the_first_comes_first_and_alone(
     ada = next(each for each in first if each.subject.digest == ADA)
     assert await memos.settle(ada, ada.question, ada.answer) == "kept"
     assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
+
+
+async def test_what_is_only_proposed_waits_for_nobody_and_nobody_for_it(
+    transcript: SqlTranscriptWriter, memos: SqlMemos
+) -> None:
+    for number in range(1, 5):
+        await transcript.record(remembered(number, approve=number % 2 == 1))
+    assert [each.answer for each in await memos.claim(10, only_proposed=True)] == ["Answer 1.", "Answer 3."]
+    assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
+    assert await memos.claim(10) == []
+
+
+async def test_what_an_instance_proposes_is_told_by_its_tasks(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, database: Database
+) -> None:
+    facts = SqlFacts(database, database.hurried(), engine="default")
+    first, second = remembered(1, approve=True), remembered(2, approve=True)
+    await transcript.record(first, second, remembered(3), remembered(4, instance="instance-2", approve=True))
+    assert await facts.proposals("instance-1") == [Proposal(each.task_id, ADA, None) for each in (first, second)]
+    await settled(memos)
+    found = await facts.proposals("instance-1")
+    assert [(each.task, each.approved) for each in found] == [(first.task_id, False), (second.task_id, False)]
+    assert await facts.approve(str(found[0].fact), ADA, "ann")
+    assert [each.approved for each in await facts.proposals("instance-1")] == [True, False]
+    other = SqlFacts(database, database.hurried(), engine="other")
+    assert await other.proposals("instance-1") == []
 
 
 async def test_what_is_refused_steps_aside_and_comes_again_later(

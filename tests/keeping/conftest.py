@@ -140,7 +140,7 @@ class Town:
 
     async def found(self) -> dict[str, Finding]:
         """What `doctor --deep` says of the stores, by its subject, where something is to be said."""
-        rows = await doctor.findings(self.rig.build_settings(), deep=True)
+        rows = await doctor.findings(self.rig.build_settings(), calls=False, deep=True)
         return {each.subject: each for each in rows if each.area == "stores" and each.level is not doctor.Level.OK}
 
     def asked(self) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from tests.core.rig import Core
-from worker.domain.documents import Page
+from worker.domain.documents import LARGEST_ATTACHED, TOKENS_OF_A_PICTURE, Page
 from worker.domain.tasks import Variable
 from worker.domain.threads import BYTES_PER_TOKEN
 
@@ -83,3 +83,77 @@ async def test_a_document_that_cannot_be_shown_whole_is_an_incident(
 
     assert said in message
     assert "Correct the variable, then set the retries again." in message
+
+
+PNG = b"\x89PNG\r\n\x1a\n of the site"
+PLAN = Variable(None, "File", {"filename": "plan.png", "mimeType": "application/octet-stream"})
+
+
+async def test_a_picture_goes_along_as_it_is_where_the_provider_takes_it(core: Core) -> None:
+    core.takes = frozenset({"images"})
+    declare(core, "offer")
+    async with core.working():
+        job = core.world.start(variables={"offer": PLAN})
+        core.world.contents[job.task.execution_id, "offer"] = PNG
+        await core.until_over([job])
+
+    [(_, question)] = core.provider.asked
+    named = f"plan.png, application/octet-stream, sha256 {sha256(PNG).hexdigest()}"
+    assert f"### offer (File)\n\n{named}\n\n(attached to this question as it is)" in question.text
+    assert [(each.name, each.type, each.content) for each in question.attached] == [("plan.png", "image/png", PNG)]
+    assert "of the site" not in repr(question)
+
+
+async def test_a_picture_is_an_incident_where_nobody_has_said_that_the_provider_takes_it(core: Core) -> None:
+    core.takes = frozenset({"pdf"})
+    message = await incident_of(core, PNG, PLAN)
+
+    assert "the document in input 'offer' (plan.png) is a picture, and nobody has said" in message
+    assert "say so in PROVIDERS_FILE, takes: [images]" in message
+
+
+async def test_a_pdf_goes_along_as_it_is_where_the_provider_takes_it_and_is_no_text_then(core: Core) -> None:
+    core.takes, core.several = frozenset({"pdf"}), True
+    core.assistants.add("analyst", provider="local")
+    declare(core, "offer")
+    core.documents.pages[PDF] = tuple(Page(f"page {number} of 3", "") for number in (1, 2, 3))
+    async with core.working():
+        job = core.world.start(variables={"offer": PAPER})
+        core.world.contents[job.task.execution_id, "offer"] = PDF
+        await core.until_over([job])
+
+    [[attached]] = core.model.attached
+    assert (attached.type, attached.content, attached.tokens) == ("application/pdf", PDF, 3 * TOKENS_OF_A_PICTURE)
+    assert [form for form, _, _ in core.documents.read_as] == ["pages"]
+    assert "(attached to this question as it is)" in core.model.told[0][1]
+    assert "page 1 of 3" not in core.model.told[0][1]
+
+
+async def test_a_later_question_is_told_what_went_along_and_not_shown_it_again(core: Core) -> None:
+    core.takes, core.several = frozenset({"images"}), True
+    core.assistants.add("analyst", provider="local")
+    declare(core, "offer")
+    async with core.working():
+        first = core.world.start(variables={"offer": PLAN}, instance="i")
+        core.world.contents[first.task.execution_id, "offer"] = PNG
+        await core.until_over([first])
+        core.world.activity("again", properties={**core.world.activity("again").properties, "data.input": "-"})
+        await core.until_over([core.world.start("again", instance="i")])
+
+    assert [len(each) for each in core.model.attached] == [1, 0]
+    assert "(attached to this question as it is)" in core.model.told[1][0][0].text
+
+
+async def test_pages_of_a_pdf_that_goes_along_count_for_the_room_of_inputs(core: Core) -> None:
+    core.takes = frozenset({"pdf"})
+    core.documents.pages[PDF] = (Page("page", ""),) * 11
+
+    assert "input 'offer' comes to at least 88," in await incident_of(core, PDF)
+
+
+async def test_pictures_that_come_to_more_than_goes_along_are_an_incident(core: Core) -> None:
+    core.takes = frozenset({"images"})
+
+    assert "have 5,000,001 bytes, and 5,000,000 go along with a question" in await incident_of(
+        core, PNG.ljust(LARGEST_ATTACHED + 1), PLAN
+    )

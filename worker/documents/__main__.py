@@ -44,8 +44,8 @@ def _read(job: Job, content: bytes) -> Mapping[str, Any]:
     pages = Pages(job.most)
     try:
         match job.form:
-            case "pdf":
-                pdf.read(content, pages, job.bounds)
+            case "pdf" | "pages":
+                pdf.read(content, pages, job.bounds, text=job.form == "pdf")
             case "html":
                 hypertext.read(content, pages, job.encoding)
             case "office":

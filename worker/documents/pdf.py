@@ -5,8 +5,8 @@ from io import BytesIO
 from worker.documents.bounds import Bounds, Pages, Unread
 
 
-def read(content: bytes, pages: Pages, bounds: Bounds) -> None:
-    """Read it. Raises Unread where it is encrypted, has too many pages, or pypdf is missing."""
+def read(content: bytes, pages: Pages, bounds: Bounds, *, text: bool) -> None:
+    """Read it; without `text` its pages are empty. Raises Unread where it is encrypted or long, or pypdf is missing."""
     try:
         from pypdf import PasswordType, PdfReader  # noqa: PLC0415 - the extra [documents] is not installed everywhere
     except ImportError:
@@ -19,8 +19,9 @@ def read(content: bytes, pages: Pages, bounds: Bounds) -> None:
         raise Unread("pages")
     for number, page in enumerate(reader.pages, 1):
         pages.begin(f"page {number} of {count}")
-        pages.line(page.extract_text().strip())
-    fields = {name: each.get("/V") for name, each in (reader.get_fields() or {}).items()}
+        if text:
+            pages.line(page.extract_text().strip())
+    fields = {name: each.get("/V") for name, each in (reader.get_fields() or {}).items()} if text else {}
     filled = [f"{name}: {value}" for name, value in fields.items() if value not in (None, "")]
     if filled:
         pages.begin("form")

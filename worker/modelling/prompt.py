@@ -7,7 +7,8 @@ from worker.domain.refs import defused
 from worker.domain.tasks import Activity, Task
 from worker.domain.threads import size
 from worker.errors import BadDefinition
-from worker.modelling.inputs import Inputs, no_room
+from worker.modelling.files import no_room
+from worker.modelling.inputs import Inputs
 from worker.modelling.properties import prompt_parameter
 from worker.modelling.rendering import indented, one_line
 

@@ -7,7 +7,7 @@ from typing import Any
 from worker.domain import foreign
 from worker.domain.documents import Document
 from worker.domain.tasks import Variable
-from worker.domain.threads import size
+from worker.domain.threads import BYTES_PER_TOKEN, size
 
 TEXT_TYPES = (
     "text/",
@@ -59,13 +59,20 @@ def section_of(name: str, document: Document, room: float = float("inf")) -> str
         f"### {one_line(name)} ({'File' if document.name else 'Bytes'})",
         ", ".join(filter(None, [*said, f"sha256 {document.sha256}"])),
     ]
+    if document.attached is not None:
+        parts.append("(attached to this question as it is)")
     for page in document.pages:
         parts += [f"#### {one_line(page.mark)}"] if page.mark else []
         parts.append(indented(page.text or "(no text can be read here)"))
     text = "\n\n".join(parts)
-    if size(text) > room:
-        raise TooLarge(size(text))
+    if (comes_to := size(text) + taken(document)) > room:
+        raise TooLarge(comes_to)
     return text
+
+
+def taken(document: Document) -> int:
+    """Count what goes along with the question as if it were so much text, in bytes."""
+    return BYTES_PER_TOKEN * document.attached.tokens if document.attached else 0
 
 
 def readable(variable: Variable, room: float = float("inf")) -> str:

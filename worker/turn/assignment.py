@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.domain.budgets import Counter, Scope
 from worker.domain.deployed import is_deployed
+from worker.domain.documents import Attachment
 from worker.domain.memory import MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Work
@@ -31,7 +32,8 @@ LONGEST_NAME = 200
 class Assignment:
     """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
 
-    `seat` is what it has of its provider's limits, `known` what is remembered of whom it is about.
+    `seat` is what it has of its provider's limits, `known` what is remembered of whom it is about, `attached` what goes
+    along with its question.
     """
 
     task: Task
@@ -44,6 +46,7 @@ class Assignment:
     seat: Seat
     counters: tuple[Counter, ...] = ()
     known: Known = NOTHING
+    attached: tuple[Attachment, ...] = ()
 
     @property
     def work(self) -> Work:
@@ -77,6 +80,7 @@ class Assignment:
             recalled=self.known.recalled,
             remember=self.known.remember,
             fits=self._fits if self.form.is_json else None,
+            attached=self.attached,
         )
 
     def _fits(self, answer: Answer) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.domain.budgets import Counter
 from worker.domain.conversations import session_id
+from worker.domain.documents import Attachment
 from worker.domain.memory import Recalled, ToRemember
 from worker.domain.prices import Prices
 from worker.domain.threads import (
@@ -57,7 +58,7 @@ class Request:
     who asks, by name, None where a task does. `needs_memory`: it is not asked on a thread that should know what was
     said before, and knows nothing. `recalled` is what its text shows of what is remembered of others like it, and
     `remember` of whom its answer is to be, if it `fits` the form, which may take
-    seconds to tell.
+    seconds to tell. What is `attached` goes along with the text.
     """
 
     id: str
@@ -73,13 +74,14 @@ class Request:
     recalled: Recalled | None = None
     remember: ToRemember | None = None
     fits: Callable[[Answer], bool] | None = None
+    attached: tuple[Attachment, ...] = ()
 
     @property
     def tokens(self) -> int:
         """What a model reads of it at most, beside what was said before."""
         form = self.assistant.output_schema
         asked = size(self.text) + size(self.assistant.instructions) + (size(json.dumps(form)) if form else 0)
-        return asked // SAFE_BYTES_PER_TOKEN + 1
+        return asked // SAFE_BYTES_PER_TOKEN + 1 + sum(each.tokens for each in self.attached)
 
     def remembered(self, answer: Answer) -> Remembered | None:
         """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""
@@ -91,7 +93,7 @@ class Request:
 
     def question(self, attempt: int) -> Question:
         """What this attempt puts on the thread."""
-        return Question(self.text, ref(self.key, self.id, attempt), session_id(self.key))
+        return Question(self.text, ref(self.key, self.id, attempt), session_id(self.key), self.attached)
 
 
 @dataclass(frozen=True, slots=True)

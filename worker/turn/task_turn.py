@@ -30,7 +30,8 @@ from worker.errors import (
     WorkerError,
 )
 from worker.modelling import prompt, properties, questions, result, schema
-from worker.modelling.inputs import SMALL, gather
+from worker.modelling.files import Reading
+from worker.modelling.inputs import SMALL, Inputs, gather
 from worker.modelling.orders import turned
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
@@ -200,7 +201,9 @@ class Turn:
             earlier = await beside_if(assignment.form.orders > 1, assignment.form.earlier, entry.repair)
             asked = turned(assignment.assistant.questions, len(earlier.answers))
             assignment = replace(assignment, assistant=replace(assignment.assistant, questions=asked))
-            return assignment, await self._text(assignment, entry, facts, earlier.wrong)
+            inputs = await self._inputs(assignment, entry, facts)
+            assignment = replace(assignment, attached=inputs.attached)
+            return assignment, await self._text(assignment, inputs, earlier.wrong)
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
             trouble = isinstance(exc, WorkerError) and exc.is_trouble
@@ -236,15 +239,26 @@ class Turn:
     def _weighs(self, provider: str) -> bool:
         return self._answering.providers[provider].weighs
 
-    async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts, repair: str) -> str:
-        """Put the question together."""
-        task, activity, room = assignment.task, assignment.activity, self._rules.input_tokens
-        documents = self._ground.documents
-        inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, documents, room)
+    async def _inputs(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> Inputs:
+        """Collect what the question shows."""
+        takes = self._answering.providers[assignment.assistant.provider].takes
+        inputs = await gather(
+            assignment.task,
+            assignment.activity,
+            assignment.wanted,
+            entry.thread,
+            self._engine,
+            Reading(self._ground.documents, takes),
+            self._rules.input_tokens,
+        )
         facts.left_out = inputs.left_out
         heard = {f"answers of {name}": await self._heard(assignment, name) for name in assignment.wanted.heard}
         remembered = {"what is remembered": assignment.known.shown} if assignment.known.shown else {}
-        inputs = replace(inputs, shown={**inputs.shown, **heard, **remembered})
+        return replace(inputs, shown={**inputs.shown, **heard, **remembered})
+
+    async def _text(self, assignment: Assignment, inputs: Inputs, repair: str) -> str:
+        """Put the question together."""
+        task, activity = assignment.task, assignment.activity
         asked = properties.prompt_parameter(task, activity) or activity.documentation
         # Whoever weighs answers gets questions as such.
         by_form = not self._weighs(assignment.assistant.provider)
@@ -254,7 +268,7 @@ class Turn:
             task,
             activity,
             inputs,
-            room=BYTES_PER_TOKEN * room,
+            room=BYTES_PER_TOKEN * self._rules.input_tokens,
             json_wanted=assignment.form.is_json and by_form,
             questions=questions.listed(assignment.form.questions) if by_form else "",
             repair=repair,

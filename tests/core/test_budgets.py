@@ -1,6 +1,7 @@
 """Budgets: what a call may take is charged before it starts, what it took is known after, and nothing gets away."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -14,7 +15,9 @@ from tests.fakes.clock import JumpingLoop, now
 from tests.fakes.engine import Job
 from tests.fakes.life import Life
 from worker.domain.budgets import SCOPES, Budgets, Counter, Limit, Scope, Usage
+from worker.domain.documents import TOKENS_OF_A_PICTURE
 from worker.domain.prices import Price, Prices
+from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Said, Seed
 from worker.errors import EngineDown, ModelDown, ModelUnknown, OverBudget, StoreDown, ThreadGone
 from worker.turn.charging import Charging
@@ -480,3 +483,17 @@ async def test_what_a_new_thread_begins_with_counts_for_each_of_its_calls(core: 
 
     assert "may take 10" in job.message
     assert len(core.provider.asked) == 1
+
+
+async def test_what_goes_along_with_a_question_is_charged_with_it(core: Core) -> None:
+    core.takes = frozenset({"images"})
+    limited(core, task=Limit(TOKENS_OF_A_PICTURE, None))
+    core.world.activity(properties={**core.world.activity().properties, "data.input": "plan"})
+    picture = b"\x89PNG\r\n\x1a\n"
+    async with core.working():
+        without = core.world.start(variables={"plan": Variable("A plan", "String")})
+        await core.until_over([without])
+        job = core.world.start(variables={"plan": Variable(b64encode(picture).decode(), "Bytes")})
+        await core.until(lambda: job.has_incident)
+
+    assert f"the budget of task {job.task.id} is {TOKENS_OF_A_PICTURE} tokens" in job.message

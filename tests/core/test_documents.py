@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 
 from tests.core.rig import Core
+from tests.fakes.engine import LOCK
 from worker.domain.documents import LARGEST_ATTACHED, TOKENS_OF_A_PICTURE, Page
 from worker.domain.tasks import Variable
 from worker.domain.threads import BYTES_PER_TOKEN
@@ -157,3 +158,17 @@ async def test_pictures_that_come_to_more_than_goes_along_are_an_incident(core: 
     assert "have 5,000,001 bytes, and 5,000,000 go along with a question" in await incident_of(
         core, PNG.ljust(LARGEST_ATTACHED + 1), PLAN
     )
+
+
+async def test_whoever_has_a_document_read_for_long_keeps_the_thread(core: Core) -> None:
+    declare(core, "offer")
+    core.documents.pages[PDF], core.documents.seconds = (Page("", "Twelve"),), 4 * LOCK.total_seconds()
+    async with core.working():
+        first = core.world.start(variables={"offer": PAPER}, instance="i")
+        core.world.contents[first.task.execution_id, "offer"] = PDF
+        await core.until(lambda: core.documents.read_as)
+        core.world.activity("after", properties={**core.world.activity("after").properties, "data.input": "-"})
+        second = core.world.start("after", instance="i")
+        await core.until_over([first, second])
+
+    assert ["Twelve" in question.text for _, question in core.provider.asked] == [True, False]

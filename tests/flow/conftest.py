@@ -40,7 +40,8 @@ def api(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("FLOW_KEY", "test-key-never-logged")
     file = tmp_path / "providers.yaml"
     base_url = rig.provider.base_url
-    file.write_text(f"providers:\n  openai: {{api: {api}, base_url: '{base_url}', key: env:FLOW_KEY}}\n")
+    said = f"api: {api}, base_url: '{base_url}', key: env:FLOW_KEY, takes: [images, pdf]"
+    file.write_text(f"providers:\n  openai: {{{said}}}\n")
     rig.settings |= {
         "providers_file": file,
         "openai_base_url": None,

@@ -2,10 +2,13 @@
 
 import asyncio
 import re
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from tests import papers
 from tests.flow.rig import API_CALLS, Rig
 from tests.waiting import wait_until
 from worker import bootstrap
@@ -45,6 +48,29 @@ async def test_a_later_step_knows_what_was_said_and_another_instance_nothing(rig
     assert "pelican" in second
     assert "pelican" in fourth
     assert rig.calls("conversations.create") == (2 if api == "conversations" else 0)
+
+
+async def test_a_picture_and_a_pdf_go_along_as_the_api_takes_them(rig: Rig, api: str) -> None:
+    plan, offer = b"\x89PNG\r\n\x1a\n of the site", papers.pdf("", "")
+    given = {
+        name: {"type": "File", "value": b64encode(content).decode(), "valueInfo": {"filename": name}}
+        for name, content in {"plan.png": plan, "offer.pdf": offer}.items()
+    }
+    model = await rig.deploy(rig.step("one", data_input="plan.png, offer.pdf"), rig.step("two", data_input="-"))
+    await rig.start_worker()
+    await rig.run(model, given)
+
+    first, second = (request["body"] for request in rig.provider.requests(API_CALLS[api]) if request["body"])
+    text, picture, paper = (first.get("messages") or first["input"])[-1]["content"]
+    kinds = ["text", "image_url", "file"] if api == "chat" else ["input_text", "input_image", "input_file"]
+    assert [each["type"] for each in (text, picture, paper)] == kinds
+    assert b64encode(plan).decode() in str(picture)
+    assert b64encode(offer).decode() in str(paper)
+    assert text["text"].count("(attached to this question as it is)") == 2
+    assert f"### plan.png (File)\n\nplan.png, sha256 {sha256(plan).hexdigest()}" in text["text"]
+    if api != "conversations":
+        assert "(attached to this question as it is)" in str(second)
+        assert "base64" not in str(second)
 
 
 async def test_the_meta_names_thread_and_use(rig: Rig, api: str) -> None:

@@ -2,12 +2,14 @@
 
 import json
 import re
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import papers
 from tests.flow.command import Ran, assistant_worker, environment
 from tests.flow.rig import Rig
 from tests.models import ServiceTask, bpmn
@@ -176,6 +178,15 @@ async def test_what_would_not_be_asked_says_why(rig: Rig, tmp_path: Path, away: 
     done = await assistant_worker(away, *arguments[:2], "reviev", "--dry-run")
     assert (done.code, "has no task reviev that asks an assistant: those that do are review" in done.err) == (2, True)
     assert rig.calls("responses.create") == 0
+
+
+async def test_a_document_is_read_as_a_worker_reads_it(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:
+    offer = {"type": "File", "value": b64encode(papers.pdf("Twelve chargers")).decode()}
+    given = {"offer": offer | {"valueInfo": {"filename": "offer.pdf", "mimeType": "application/pdf"}}}
+    arguments = written(tmp_path, rig.step("review", data_input="offer"), given=given)
+
+    shown = await assistant_worker(away, *arguments, "--dry-run")
+    assert "#### page 1 of 1\n\n    Twelve chargers\n" in shown.out
 
 
 async def test_the_question_is_shown_without_the_providers_keys(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:

@@ -14,9 +14,9 @@ Why = Literal["encrypted", "pages", "unpacked", "memory", "time", "strange", "py
 class Bounds:
     """What one document may take. `unpacked` and `memory` are in bytes; the latter counts addresses, used or not."""
 
-    seconds: int = 60
+    seconds: int = 120
     cpu_seconds: int = 30
-    memory: int = 400_000_000
+    memory: int = 300_000_000
     pages: int = 1000
     unpacked: int = 100_000_000
 

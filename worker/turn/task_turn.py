@@ -4,6 +4,7 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,7 @@ from worker.domain.threads import (
     Busy,
     Entered,
     Entry,
+    Hold,
     Outcome,
     ThreadKey,
     size,
@@ -37,6 +39,7 @@ from worker.modelling.inputs import SMALL, Inputs, gather
 from worker.modelling.orders import turned
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
+from worker.runtime import background
 from worker.runtime.beside import beside, beside_if
 from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
@@ -210,7 +213,11 @@ class Turn:
             earlier = await beside_if(assignment.form.orders > 1, assignment.form.earlier, entry.repair)
             asked = turned(assignment.assistant.questions, len(earlier.answers))
             assignment = replace(assignment, assistant=replace(assignment.assistant, questions=asked))
-            inputs = await self._inputs(assignment, entry, facts)
+            # To read documents, and to wait until others are read, may take longer than a hold lives.
+            async with background.renewing(
+                self._rules.lease, partial(self._renew, entry.hold), f"hold for {assignment.task.id}"
+            ):
+                inputs = await self._inputs(assignment, entry, facts)
             assignment = replace(assignment, attached=inputs.attached)
             return assignment, await self._text(assignment, inputs, earlier.wrong)
         except BaseException as exc:
@@ -219,6 +226,14 @@ class Turn:
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
+
+    async def _renew(self, hold: Hold) -> bool:
+        """Renew a hold, as the call does later; should it be lost, the call is not begun."""
+        try:
+            return await self._threads.renew(hold)
+        except StoreDown as exc:
+            self._ground.store_down(exc)
+            return True
 
     def _weighing(self, assignment: Assignment) -> Assignment:
         """Keep questions whose answers are weighed from a fallback that weighs none, unless the task allows that."""

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(300)
 def test_the_applications_pass_their_tests_on_their_cassettes() -> None:
     rest = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir=."]
@@ -18,6 +21,6 @@ def test_the_applications_pass_their_tests_on_their_cassettes() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=290,
     )
     assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr

@@ -42,6 +42,7 @@ collect_ignore = [
 ]
 """`make deploy-check`, `image`, `ogx`, `models`, `oracles`, `wheel` and `zep` make or install what these tests need,
 and run them; `make monitoring` says what is missing; `make engines` and `make keeping` take their time."""
+collect_ignore.append("applications")  # tests/e2e/test_applications.py has a pytest of their own run them
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

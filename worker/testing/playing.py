@@ -96,7 +96,7 @@ class Player:
 
     def told(self) -> list[str]:
         """Tell what could not be answered, each once."""
-        found = [flaw for flaw, told in self._flaws.items() if not told]
+        found = [flaw for flaw, told in list(self._flaws.items()) if not told]  # the server's thread may add one
         self._flaws |= dict.fromkeys(found, True)
         return found
 

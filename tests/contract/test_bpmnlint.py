@@ -89,6 +89,8 @@ async def test_a_modeler_shows_a_mistake_at_its_element_and_nothing_where_it_is_
         await desktop.shows(
             {"review": ["Task has no topic", "Task names no assistant"], "process": ["A process has no"]}
         )
+        said = await desktop.do("lint")
+        assert ["review", "assistant-worker/no-topic", "Task has no topic, so that engines refuse the model"] in said
         await desktop.fill("review", "Topic", "offers")
         await desktop.fill("review", "service.name", "analyst")
         await desktop.fill("review", "service.timeout", "soon")
@@ -96,3 +98,4 @@ async def test_a_modeler_shows_a_mistake_at_its_element_and_nothing_where_it_is_
         await desktop.shows({"review": ["service.timeout is 'soon'; allowed are durations"]})
         await desktop.fill("review", "service.timeout", "PT5M")
         await desktop.shows({})
+        assert [each for each in await desktop.do("lint") if each[1].startswith("assistant-worker/")] == []

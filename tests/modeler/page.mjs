@@ -7,6 +7,7 @@ import { ElementTemplatesPropertiesProviderModule } from 'bpmn-js-element-templa
 import behaviors from 'camunda-bpmn-js-behaviors/lib/camunda-platform';
 import camunda from 'camunda-bpmn-moddle/resources/camunda.json';
 import linting from 'bpmn-js-bpmnlint';
+import { Linter } from '@camunda/linting';
 
 import 'bpmn-js/dist/assets/diagram-js.css';
 import 'bpmn-js/dist/assets/bpmn-js.css';
@@ -18,18 +19,21 @@ import './layout.css';
 
 const EMPTY = `<?xml version="1.0" encoding="UTF-8"?>
 <bpmn:definitions xmlns:bpmn="http://www.omg.org/spec/BPMN/20100524/MODEL"
-    xmlns:bpmndi="http://www.omg.org/spec/BPMN/20100524/DI" targetNamespace="test">
+    xmlns:bpmndi="http://www.omg.org/spec/BPMN/20100524/DI" targetNamespace="test"
+    xmlns:modeler="http://camunda.org/schema/modeler/1.0"
+    modeler:executionPlatform="Camunda Platform" modeler:executionPlatformVersion="7.24.0">
   <bpmn:process id="process" isExecutable="true" />
   <bpmndi:BPMNDiagram id="diagram"><bpmndi:BPMNPlane id="plane" bpmnElement="process" /></bpmndi:BPMNDiagram>
 </bpmn:definitions>`;
 let made;
 const get = (name) => made.get(name);
+const rules = () => (window.plugins || []).filter(({ type }) => type === 'lintRules.bpmn').map(({ plugin }) => plugin);
 const element = (id) => get('elementRegistry').get(id);
 
 window.modeler = {
   async begin() {
     // As Camunda Modeler takes what its plugins have registered.
-    const rules = (window.plugins || []).find(({ type }) => type === 'lintRules.bpmn')?.plugin;
+    const [bpmnlint] = rules();
     made = new Modeler({
       container: '#canvas',
       propertiesPanel: { parent: '#panel' },
@@ -37,9 +41,9 @@ window.modeler = {
       moddleExtensions: { camunda },
       additionalModules: [
         BpmnPropertiesPanelModule, BpmnPropertiesProviderModule, CamundaPlatformPropertiesProviderModule,
-        ElementTemplatesPropertiesProviderModule, behaviors, ...(rules ? [linting] : []),
+        ElementTemplatesPropertiesProviderModule, behaviors, ...(bpmnlint ? [linting] : []),
       ],
-      ...(rules ? { linting: { bpmnlint: rules, active: true } } : {}),
+      ...(bpmnlint ? { linting: { bpmnlint, active: true } } : {}),
     });
     await window.modeler.open(EMPTY);
   },
@@ -88,6 +92,11 @@ window.modeler = {
     document
       .querySelectorAll('[data-group-id*="ElementTemplates__CustomProperties"] .bio-properties-panel-group-header:not(.open)')
       .forEach((each) => each.click());
+  },
+  // What Camunda Modeler's own linter says, with its plugins: [element, rule, message].
+  async lint() {
+    const linter = new Linter({ modeler: 'desktop', type: 'platform', plugins: rules() });
+    return (await linter.lint(await window.modeler.save())).map(({ id, rule, message }) => [id, rule, message]);
   },
   // What lint says at each element, as its hint has it.
   shown() {

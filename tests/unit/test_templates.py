@@ -54,8 +54,16 @@ def test_every_field_is_called_in_words_with_its_property_behind() -> None:
 
 def test_what_is_to_be_written_stands_in_a_description_as_it_is() -> None:
     made = fields(template(KINDS[0], None))
-    assert made["memory.remember"]["description"].startswith("false: the answer is not remembered. Empty: ")
+    assert made["memory.remember"]["description"] == "false: the answer is not remembered."
     assert made["service.name"]["description"].endswith(" Needed, unless the input parameter assistant is there.")
+
+
+@EACH
+def test_what_is_needed_stands_first_and_what_a_kind_is_about_before_the_rest(kind: Kind) -> None:
+    order = [*fields(template(kind, None))][1:]  # behind what nobody sees
+    first = {each for each in order if each in kind.needed | kind.about | {"service.name"}}
+    assert {*order[: len(first)]} == first
+    assert order[0] == ("record.stage" if kind.service_type == "decision-record" else "service.name")
 
 
 @EACH

@@ -14,6 +14,7 @@ from worker.runtime.version import VERSION
 APPLIES_TO: Final = ("bpmn:ServiceTask", "bpmn:SendTask", "bpmn:BusinessRuleTask")
 """What has a topic. Message events have it one level below, where no template reaches."""
 _TYPE: Final = "service.type"
+_NAME: Final = "service.name"
 _OF_QUESTIONS: Final = frozenset(
     {
         "data.questions",
@@ -69,6 +70,7 @@ TITLES: Final[Mapping[str, str]] = {
     "memory.approve": "Only what is approved",
 } | {f"error.{each}": each.replace("_", " ").capitalize() for each in BAD_OUTCOMES}
 """What fields are called. Their properties' names stand behind it: incidents and pages go by these."""
+_NOT_SET: Final = "(not set)"
 _LONGEST_CHOICE: Final = 40
 """Characters of a choice that a panel shows."""
 
@@ -77,7 +79,8 @@ _LONGEST_CHOICE: Final = 40
 class Kind:
     """A kind of task. `without` are properties that it does not have, `only` those that it has, all others if none.
 
-    `needed` are those without which it is an incident; `left_out` are choices that contradict what it is.
+    `needed` are those without which it is an incident; they stand first, and then what it is `about`. `left_out` are
+    choices that contradict what it is.
     """
 
     id: str
@@ -87,6 +90,7 @@ class Kind:
     without: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
     needed: frozenset[str] = frozenset()
+    about: frozenset[str] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
@@ -108,6 +112,7 @@ KINDS: Final = (
         "An assistant answers the task's documentation in JSON that fits a schema; parts of it become variables.",
         "assistant",
         without=_OF_QUESTIONS | RECORDS_ALONE,
+        about=frozenset({"data.output.schema", "data.output.fields"}),
         left_out={"data.output.type": "Text"},
     ),
     Kind(
@@ -131,7 +136,9 @@ KINDS: Final = (
 
 def template(kind: Kind, names: Sequence[str] | None) -> dict[str, Any]:
     """Make the template of a kind of task. `names` are the assistants to choose from, None where any may be written."""
-    fields = [_field(kind, row, name, names) for row in PROPERTIES for name in _names(row) if kind.has(name)]
+    rows = [(row, name) for row in PROPERTIES for name in _names(row) if kind.has(name)]
+    first = kind.needed | kind.about | {_NAME}
+    fields = [_field(kind, row, name, names) for row, name in sorted(rows, key=lambda each: each[1] not in first)]
     used = dict.fromkeys(each["group"] for each in fields)
     return {
         "name": kind.name,
@@ -142,10 +149,17 @@ def template(kind: Kind, names: Sequence[str] | None) -> dict[str, Any]:
         "entriesVisible": True,
         "groups": [
             {"id": "task", "label": "External task"},
-            *({"id": each, "label": _GROUPS.get(each, each.capitalize())} for each in used),
+            *({"id": each, "label": _group(kind, each)} for each in used),
         ],
         "properties": [*_frame(kind), *fields],
     }
+
+
+def _group(kind: Kind, prefix: str) -> str:
+    """Say what a group of fields is called."""
+    if prefix == "service" and not kind.has(_NAME):
+        return "Tries"
+    return _GROUPS.get(prefix, prefix.capitalize())
 
 
 def version(text: str) -> int:
@@ -183,20 +197,22 @@ def _names(row: Property) -> Sequence[str]:
 
 def _field(kind: Kind, row: Property, name: str, assistants: Sequence[str] | None) -> dict[str, Any]:
     is_needed = name in kind.needed
+    choices = [each for each in CHOICES.get(name, ()) if each != kind.left_out.get(name)]
+    if name == _NAME and assistants is not None:
+        choices = [*assistants]
+    unset = _unset(row) if choices and not is_needed else ""
     made: dict[str, Any] = {
         "label": f"{TITLES[name]} ({name})" if name in TITLES else name,
-        "description": _described(row, is_needed=is_needed),
+        "description": _described(row, is_told=is_needed or unset not in {"", _NOT_SET}),
         "type": "String",  # of one line, even for JSON: Modeler takes no Text for an extension property
         "group": name.partition(".")[0],
         "binding": {"type": "camunda:property", "name": name},
     }
-    choices = [each for each in CHOICES.get(name, ()) if each != kind.left_out.get(name)]
-    if name == "service.name" and assistants is not None:
-        choices = [*assistants]
     if choices:
-        usual = [] if is_needed else [{"name": _unset(row), "value": ""}]
         made["type"] = "Dropdown"
-        made["choices"] = [*usual, *({"name": each, "value": each} for each in choices)]
+        made["choices"] = [{"name": each, "value": each} for each in choices]
+        if unset:
+            made["choices"].insert(0, {"name": unset, "value": ""})
         made["value"] = made["choices"][0]["value"]
     if is_needed:
         made["constraints"] = {"notEmpty": True}
@@ -206,12 +222,13 @@ def _field(kind: Kind, row: Property, name: str, assistants: Sequence[str] | Non
 def _unset(row: Property) -> str:
     """Say in a list of choices what holds without one; a panel cuts what is long."""
     absent = _plain(row.absent)
-    return f"({absent})" if len(absent) <= _LONGEST_CHOICE else "(not set)"
+    return f"({absent})" if len(absent) <= _LONGEST_CHOICE else _NOT_SET
 
 
-def _described(row: Property, *, is_needed: bool) -> str:
-    said = f"{_sentence(row.values)}."
-    if is_needed:
+def _described(row: Property, *, is_told: bool) -> str:
+    """Say what a property holds, and what holds without it unless that is told already."""
+    said = f"{_sentence(row.values.removeprefix('of a `decision-record`: '))}."
+    if is_told:
         return said
     rest = _sentence(row.absent) if row.absent.startswith("needed") else f"Empty: {_plain(row.absent)}"
     return f"{said} {rest}."

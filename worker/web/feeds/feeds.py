@@ -231,12 +231,11 @@ class Feeds:
 
     async def heard(self, topic: Topic, within: Limits) -> Sequence[tuple[str, Live]]:
         """Find what was said there up to now that concerns it, as far as it may be seen. Raises TranscriptDown."""
-        lives = [
-            (session, replace(live)) for session, live in self._on(topic) if self._may_hear(topic, session, within)
-        ]
+        lives = [(session, live) for session, live in self._on(topic) if self._may_hear(topic, session, within)]
         if not lives or within.definitions is None:
             return lives
-        # Asked behind the words: these may be of an answer that has hidden its conversation since it was recorded.
+        # As they are now, and asked behind them: an answer may repeat what has hidden its conversation meanwhile.
+        lives = [(session, replace(live)) for session, live in lives]
         names = frozenset(session for session, _ in lives)
         hidden = await self._once(("hidden", names, within), partial(self.conversations.hidden, names, within=within))
         return [(session, live) for session, live in lives if session not in hidden]

@@ -69,6 +69,11 @@ async def entered(threads: RedisThreads, task_id: str = "task-1", key: ThreadKey
     return entry
 
 
+async def die(threads: RedisThreads, hold: Hold) -> None:
+    """End a hold as its lease does whose worker is dead."""
+    await threads._redis.delete(Keys.of("test", hold.key).hold)
+
+
 async def test_first_task_enters_an_empty_map_and_the_next_one_finds_it_busy(threads: RedisThreads) -> None:
     entry = await entered(threads)
 
@@ -122,6 +127,30 @@ async def test_a_task_that_comes_again_takes_its_own_hold_over(threads: RedisThr
     assert not await threads.bind(earlier.hold, Thread("conv_old", 1), 0)
 
 
+async def test_a_task_whose_call_may_run_under_its_earlier_hold_is_busy_until_that_is_over(
+    threads: RedisThreads,
+) -> None:
+    earlier = await entered(threads)
+    assert await threads.intend(earlier.hold, 1, MINUTE)
+
+    assert await threads.enter(KEY, "task-1") == Busy(), "its worker may live"
+    assert await threads.renew(earlier.hold)
+    assert await threads.keep_answer(earlier.hold, 1, Answer("yes"), published=False)
+    assert await threads.enter(KEY, "task-1") == Answered(Answer("yes"), 1, calls=1, call=earlier.hold.token)
+    assert isinstance(await asks(threads), Entered), "it was not noted as one that has to come again"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_task_is_free_as_soon_as_the_worker_of_its_call_lets_go(threads: RedisThreads, asked: bool) -> None:
+    earlier = await entered(threads)
+    assert await threads.intend(earlier.hold, 1, MINUTE)
+    await threads.leave(earlier.hold, asked=asked, trouble=True)
+    looking = await entered(threads)
+
+    assert (await threads.enter(KEY, "task-1") == Busy()) is asked, "what an earlier call left may be found by that one"
+    assert await threads.renew(looking.hold) is asked
+
+
 async def test_bind_needs_the_hold_and_the_generation_it_replaces(threads: RedisThreads) -> None:
     first = await entered(threads)
     assert await threads.bind(first.hold, Thread("conv_1", 1), 0)
@@ -136,6 +165,7 @@ async def test_bind_needs_the_hold_and_the_generation_it_replaces(threads: Redis
 async def test_intent_is_seen_by_the_next_attempt_with_the_time_its_call_may_still_run(threads: RedisThreads) -> None:
     entry = await entered(threads)
     assert await threads.intend(entry.hold, 1, MINUTE)
+    await die(threads, entry.hold)
 
     again = await entered(threads)
     assert again.asked is not None
@@ -146,6 +176,7 @@ async def test_intent_is_seen_by_the_next_attempt_with_the_time_its_call_may_sti
 async def test_noted_response_is_seen_by_the_next_delivery_until_the_call_is_over(threads: RedisThreads) -> None:
     entry = await entered(threads)
     await threads.intend(entry.hold, 1, MINUTE)
+    await die(threads, entry.hold)
     later = await entered(threads)
     assert await threads.note(entry.hold, 1, "resp_1"), "it needs no hold"
     await threads.leave(later.hold, asked=True, trouble=True)
@@ -157,6 +188,7 @@ async def test_noted_response_is_seen_by_the_next_delivery_until_the_call_is_ove
     anew = await entered(threads)
     assert anew.asked is None
     await threads.intend(anew.hold, 1, MINUTE)
+    await die(threads, anew.hold)
     unnoted = await entered(threads)
     assert unnoted.asked is not None
     assert unnoted.asked.response_id is None
@@ -167,6 +199,7 @@ async def test_new_intent_forgets_the_response_of_the_earlier_call(threads: Redi
     await threads.intend(entry.hold, 1, MINUTE)
     await threads.note(entry.hold, 1, "resp_1")
     await threads.intend(entry.hold, 1, MINUTE)
+    await die(threads, entry.hold)
 
     asked = (await entered(threads)).asked
     assert asked is not None
@@ -555,6 +588,7 @@ async def test_a_map_that_cannot_be_read_counts_as_absent_and_the_journal_stays(
 ) -> None:
     entry = await entered(threads)
     await threads.intend(entry.hold, 1, MINUTE)
+    await die(threads, entry.hold)
     await redis.hset(keys.thread, mapping={"id": "conv_1", "generation": "many"})
 
     again = await entered(threads)
@@ -606,7 +640,7 @@ async def called(threads: RedisThreads, attempt: int = 1, retries: int | None = 
 async def test_each_call_that_may_have_run_counts_whether_it_was_left_or_its_worker_died(threads: RedisThreads) -> None:
     assert (await entered(threads)).calls == 0
     await threads.leave(await called(threads), asked=True, trouble=True)
-    await called(threads)  # and its worker dies
+    await die(threads, await called(threads))
 
     assert (await entered(threads)).calls == 2
     assert (await entered(threads, "task-2", ThreadKey("default", "instance-2", "analyst"))).calls == 0
@@ -615,6 +649,7 @@ async def test_each_call_that_may_have_run_counts_whether_it_was_left_or_its_wor
 async def test_one_hold_counts_one_call_however_often_it_is_intended(threads: RedisThreads) -> None:
     hold = await called(threads)
     assert await threads.intend(hold, 1, MINUTE), "a repeat after a lost reply"
+    await die(threads, hold)
 
     assert (await entered(threads)).calls == 1
 
@@ -623,7 +658,7 @@ async def test_one_hold_counts_one_call_however_often_it_is_intended(threads: Re
 async def test_a_call_that_certainly_did_not_run_does_not_count_whatever_became_of_an_earlier_one(
     threads: RedisThreads, asked: bool
 ) -> None:
-    await called(threads)
+    await die(threads, await called(threads))
     hold = await called(threads)
     for _ in range(2):  # a repeat after a lost reply
         await threads.leave(hold, asked=asked, trouble=True, unpaid=True)
@@ -632,13 +667,21 @@ async def test_a_call_that_certainly_did_not_run_does_not_count_whatever_became_
 
 
 async def test_a_hold_that_is_lost_takes_its_own_call_off_the_count_and_no_other(threads: RedisThreads) -> None:
-    lost, later = await called(threads), await entered(threads)
+    lost = await called(threads)
+    await die(threads, lost)
+    later = await entered(threads)
     await threads.leave(lost, asked=False, trouble=True, unpaid=True)
-    assert (await entered(threads)).calls == 0
+    await die(threads, later.hold)
+    later = await entered(threads)
+    assert later.calls == 0
 
-    lost, later = await called(threads), await entered(threads)
+    await die(threads, later.hold)
+    lost = await called(threads)
+    await die(threads, lost)
+    later = await entered(threads)
     assert await threads.intend(later.hold, 1, MINUTE)
     await threads.leave(lost, asked=False, trouble=True, unpaid=True)
+    await die(threads, later.hold)
     assert (await entered(threads)).calls == 2
 
 
@@ -647,7 +690,7 @@ async def test_the_count_outlives_answers_that_are_dropped_and_knows_how_many(th
     await threads.keep_answer(hold, 1, Answer("no"), published=False)
     assert await threads.enter(KEY, "task-1") == Answered(Answer("no"), 1, calls=1, call=hold.token)
     await threads.drop_answer(KEY, "task-1", 1, "what was wrong")
-    await called(threads, attempt=2)
+    await die(threads, await called(threads, attempt=2))
 
     entry = await entered(threads)
     assert (entry.attempt, entry.calls, entry.dropped) == (2, 2, 1)
@@ -668,19 +711,21 @@ async def test_more_retries_than_the_engine_was_told_are_a_persons_doing_and_cou
 
 
 async def test_retries_that_a_person_set_count_anew_once_however_often_the_task_comes(threads: RedisThreads) -> None:
-    await called(threads)
+    await die(threads, await called(threads))
     await threads.note_retries(KEY, "task-1", 0)
-    await called(threads, retries=3)
+    await die(threads, await called(threads, retries=3))
 
-    assert (await entered_with(threads, 3)).calls == 1
-    await threads.note_retries(KEY, "task-1", 2)
-    assert (await entered_with(threads, 2)).calls == 1
-    assert (await entered_with(threads, 3)).calls == 0
+    for told, delivered, calls in ((None, 3, 1), (2, 2, 1), (None, 3, 0)):
+        if told is not None:
+            await threads.note_retries(KEY, "task-1", told)
+        entry = await entered_with(threads, delivered)
+        assert entry.calls == calls
+        await die(threads, entry.hold)
 
 
 async def test_the_engine_has_what_it_delivers_where_nobody_noted_what_it_was_told(threads: RedisThreads) -> None:
-    await called(threads, retries=3)
-    await called(threads, retries=2)  # Redis was away when that was told
+    await die(threads, await called(threads, retries=3))
+    await die(threads, await called(threads, retries=2))  # Redis was away when that was told
 
     assert (await entered_with(threads, 3)).calls == 0
 
@@ -709,7 +754,7 @@ async def test_retries_of_a_turn_that_nobody_knows_are_not_noted(threads: RedisT
 async def test_a_count_that_is_no_number_is_none(threads: RedisThreads, redis: Redis, keys: Keys, value: str) -> None:
     names = ("calls", "dropped", "retries", "counted")
     await redis.hset(keys.turn("task-1"), mapping=dict.fromkeys(names, value))
-    await called(threads, retries=1)
+    await die(threads, await called(threads, retries=1))
 
     entry = await entered(threads)
     assert (entry.calls, entry.dropped) == (1, 0)
@@ -873,7 +918,7 @@ async def test_a_call_of_one_task_is_known_to_others_as_long_as_it_may_run(threa
     elif ended != "died":
         await threads.leave(first.hold, asked=ended == "left", trouble=False)
     else:
-        await index(threads._redis).release(first.hold)  # as its lease would end
+        await die(threads, first.hold)
 
     async def free() -> Entered | None:
         entry = await threads.enter(KEY, "task-2")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.core.rig import Core
-from tests.fakes.engine import Job
+from tests.fakes.engine import LOCK, Job
 from worker.domain.threads import Answer, Entered, ThreadKey
 from worker.errors import EngineDown, ModelDown, ModelUnknown, ThreadGone, ThreadLocked, TurnedAway
 
@@ -143,6 +143,7 @@ async def test_calls_under_which_workers_died_count(core: Core) -> None:
     job = core.world.start()
     for _ in range(3):
         assert await core.threads.intend((await entered(core, job)).hold, 1, MINUTE)
+        await asyncio.sleep(LOCK.total_seconds() + 1)
     async with core.working():
         await core.until(lambda: job.has_incident)
 

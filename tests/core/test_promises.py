@@ -1,14 +1,17 @@
 """What a conversation promises, with the provider's memory and with ours: one thread per instance and assistant."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from tests.core.rig import Core
-from tests.fakes.engine import Job
+from tests.fakes.engine import LOCK, POLL, Job
 from tests.fakes.life import Life
+from tests.fakes.script import Script
 from worker.domain.threads import Answer, Entered, Said, Seed, Thread, ThreadKey
+from worker.loop.waiting import RETRY_SECONDS
 from worker.redis.keys import Keys
 
 KEY = ThreadKey("default", "a", "analyst")
@@ -31,6 +34,11 @@ class Memory:
         if self.is_ours:
             return [question for _, question in self._core.model.told]
         return [question.text for _, question in self._core.provider.asked]
+
+    @property
+    def script(self) -> Script:
+        """What the next calls meet."""
+        return self._core.model.script if self.is_ours else self._core.provider.script
 
     def threads(self) -> list[str]:
         """What all instances' thread variables name, in the order of the instances."""
@@ -121,6 +129,69 @@ async def test_an_answer_that_is_in_the_journal_is_completed_without_asking(core
 
     assert job.results["frame"].value == "kept"
     assert memory.calls == []
+
+
+async def test_a_task_that_comes_to_another_worker_under_its_call_is_asked_once(core: Core, memory: Memory) -> None:
+    """As after a suspension that outlasts the lock: the worker that asks lives, and is about to bring the answer."""
+    memory.script.next("ask", 100)
+    first = await core.worker()
+    first.start()
+    job = core.world.start(instance="a")
+    await core.until(lambda: memory.calls)
+    first.engine.script.always("fetch", 1000)
+    job.suspended = True
+    await asyncio.sleep(1.5 * LOCK.total_seconds())
+    async with core.working() as second:
+        job.suspended = False
+        core.world.news.set()
+        await core.until_over([job])
+
+    assert len(memory.calls) == 1
+    assert job.completed_by == [second.engine.worker_id]
+    assert not first.engine.script.named("complete"), "it is told nothing"
+
+
+async def test_an_answer_to_be_put_right_is_left_to_the_worker_that_has_the_task(core: Core, memory: Memory) -> None:
+    core.world.activity(properties={**core.world.activity().properties, "data.output.fields": "choice"})
+    answers = iter(["no JSON", '{"choice": "a"}'])
+    core.provider.answer = lambda _: Answer(next(answers))
+    core.model.answer = lambda _: Answer(next(answers))
+    memory.script.next("ask", 100)
+    first = await core.worker()
+    first.start()
+    job = core.world.start(instance="a")
+    await core.until(lambda: memory.calls)
+    first.engine.script.always("fetch", 1000)
+    await asyncio.sleep(POLL.total_seconds())
+    job.worker, job.locked_until = None, 0.0  # as somebody unlocks it
+    async with core.working() as second:
+        core.world.news.set()
+        await core.until_over([job])
+
+    assert len(memory.calls) == 2
+    assert job.completed_by == [second.engine.worker_id]
+    assert len(first.engine.script.named("complete")) == 0
+
+
+@pytest.mark.parametrize("after", [1, 10, 19, 21, 39, 41, 59])
+async def test_the_task_of_a_dead_worker_is_asked_again_within_the_length_of_a_lock(
+    core: Core, memory: Memory, after: int
+) -> None:
+    """However long the call had run: its lock and its hold were both renewed meanwhile."""
+    memory.script.next("ask", 1000)
+    life = Life()
+    doomed = await core.worker(life=life)
+    doomed.start()
+    job = core.world.start(instance="a")
+    await core.until(lambda: memory.calls)
+    await asyncio.sleep(after)
+    life.is_over, died = True, asyncio.get_running_loop().time()
+    async with core.working():
+        await core.until(lambda: len(memory.calls) == 2)
+        taken = asyncio.get_running_loop().time() - died
+        await core.until_over([job])
+
+    assert taken <= LOCK.total_seconds() + 2 * RETRY_SECONDS
 
 
 EACH_TURN = (

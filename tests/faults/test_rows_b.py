@@ -210,13 +210,26 @@ async def test_a_task_that_another_worker_has_taken_is_dropped_without_a_word(wo
     [task] = await world.rest.tasks(instance)
     await world.rest.post(f"external-task/{task['id']}/unlock")
     await world.rest.post(f"external-task/{task['id']}/lock", {"workerId": "thief", "lockDuration": 600_000})
+
+    async def is_known() -> bool:
+        return await worker.metric('worker_lock_extensions_total{result="lost"}') > 0
+
+    await wait_until(is_known, 20, "the loss to be seen")
+    assert not worker.lines("turn"), "the call is paid for"
+    world.model.release("gate")
     await wait_until(lambda: worker.lines("turn"), 20, "the end of the turn")
 
     assert [line["verdict"] for line in worker.lines("turn")] == ["abandon"]
     assert await worker.metric("worker_tasks_lost_total") == 1
     assert not world.history.of("engine", f"{task['id']}/(complete|failure|unlock|bpmnError)$")
     assert (await world.rest.tasks(instance))[0]["workerId"] == "thief"
-    world.model.release("gate")
+    await world.start_worker()
+    await world.rest.post(f"external-task/{task['id']}/unlock")
+    await world.ended()
+    await world.stop()
+
+    await check(world)
+    assert (await world.rig.meta(instance, "one"))["recovered"] == "journal"
 
 
 @together()

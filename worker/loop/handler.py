@@ -75,7 +75,7 @@ class TaskHandler:
             spans.task(task) as span,
         ):
             try:
-                async with self._leases.keep(task) as lease:
+                async with self._leases.keep(task, facts) as lease:
                     told = await self._see_through(task, facts, lease)
             except TaskLost as exc:
                 metrics.TASKS_LOST.inc()
@@ -103,10 +103,12 @@ class TaskHandler:
     async def _see_through(self, task: Task, facts: TurnFacts, lease: Lease) -> Verdict:
         try:
             verdict = await self._answered(task, facts)
+            if facts.is_taken:
+                raise TaskLost("another worker has the task, and finds the answer in the journal")
             # Without a slot: an engine that is slow to take answers must not keep the model idle.
             return await self._deliver(task, verdict, facts, lease)
         except asyncio.CancelledError:
-            if not lease.lost:  # the grace period is over
+            if not (lease.lost or facts.is_taken):  # the grace period is over
                 with suppress(TimeoutError, TaskLost):
                     async with asyncio.timeout(LAST_WORD_SECONDS):
                         await self._deliver(task, Unlock("out of time"), facts, lease)

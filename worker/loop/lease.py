@@ -9,12 +9,13 @@ from datetime import timedelta
 import structlog
 
 from worker.domain.tasks import Task
-from worker.errors import EngineDown, TaskLost, TaskSuspended, WorkerError
+from worker.errors import EngineDown, TaskGone, TaskLost, TaskSuspended, WorkerError
 from worker.ports.engine import Engine
 from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
+from worker.turn.facts import TurnFacts
 
 TWO_THIRDS = 2 / 3
 """Of a lock are over when it is renewed."""
@@ -76,13 +77,16 @@ class Leases:
         self.lock = lock
 
     @asynccontextmanager
-    async def keep(self, task: Task) -> AsyncIterator[Lease]:
-        """Hold the lock while the body runs. The body is cancelled, and TaskLost raised, when the task is lost."""
+    async def keep(self, task: Task, facts: TurnFacts) -> AsyncIterator[Lease]:
+        """Hold the lock while the body runs. The body is cancelled, and TaskLost raised, when the task is lost.
+
+        A call of a model that is paid for goes on while another worker has the task: its answer is kept for that one.
+        """
         owner = asyncio.current_task()
         assert owner is not None  # noqa: S101 - an async context manager always runs in a task
         lease = Lease.of(task, self.lock)
         first = TWO_THIRDS * self.lock.total_seconds()
-        renewal = background.Later(first, lambda: self._renew(task, lease, owner), f"lease {task.id}")
+        renewal = background.Later(first, lambda: self._renew(task, facts, lease, owner), f"lease {task.id}")
         try:
             yield lease
         except asyncio.CancelledError:
@@ -93,7 +97,7 @@ class Leases:
         finally:
             renewal.cancel()
 
-    async def _renew(self, task: Task, lease: Lease, owner: asyncio.Task[object]) -> None:
+    async def _renew(self, task: Task, facts: TurnFacts, lease: Lease, owner: asyncio.Task[object]) -> None:
         lock = self.lock.total_seconds()
         while True:
             # After a failure with each ninth: that leaves two more tries before the lock is over.
@@ -101,17 +105,19 @@ class Leases:
             try:
                 if not await lease.renew(lambda: self._engine.extend(task.id)):
                     return
-                pause = TWO_THIRDS * lock
+                pause, facts.is_taken = TWO_THIRDS * lock, False
                 metrics.LOCK_EXTENSIONS.labels("extended").inc()
             except TaskSuspended:
                 # The call goes on, and its answer is kept. Once the instance is resumed a renewal takes the lock back.
                 metrics.LOCK_EXTENSIONS.labels("suspended").inc()
-            except TaskLost:
+            except TaskLost as exc:
                 metrics.LOCK_EXTENSIONS.labels("lost").inc()
-                if not lease.telling:
-                    lease.lost = True
-                    owner.cancel(TaskLost())  # the work tells this from a stop by what it carries
-                return
+                facts.is_taken = facts.is_asking and not isinstance(exc, TaskGone)
+                if not facts.is_taken:
+                    if not lease.telling:
+                        lease.lost = True
+                        owner.cancel(exc)  # the work tells this from a stop by what it carries
+                    return
             except WorkerError as exc:
                 metrics.LOCK_EXTENSIONS.labels("failed").inc()
                 if isinstance(exc, EngineDown):

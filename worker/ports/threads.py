@@ -32,14 +32,16 @@ class Threads(Protocol):
     async def enter(
         self, key: ThreadKey, task_id: str, retries: int | None = None, *, stands_back: bool = False
     ) -> Entry:
-        """Read journal, hold and map, and take the hold unless the task is answered or another task holds it.
+        """Read journal, hold and map, and take the hold unless the task is answered, or its thread is busy.
 
-        `stands_back`: it is what a person asks, and is busy as well while a task that was refused is yet to come again.
+        That is while another task holds it, and while an earlier delivery of this one does under which a call may run:
+        for a lease at most, if its worker is dead. `stands_back`: it is what a person asks, and is busy as well while a
+        task that was refused is yet to come again.
 
-        A task that comes again takes its own earlier hold over: the engine gave the task to us, so its earlier
-        worker has lost it. `retries` are those that it came with, None before its first failure: more than were noted
-        are a person's doing, and its calls and its trouble count from 0 again. Raises NewerRecord, with nothing
-        changed.
+        Any other hold of its own a task that comes again takes over: the engine gave the task to us, so its earlier
+        worker has lost it, and starts no call any more. `retries` are those that it came with, None before its first
+        failure: more than were noted are a person's doing, and its calls and its trouble count from 0 again. Raises
+        NewerRecord, with nothing changed.
         """
         ...
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 
 from worker.domain.threads import Answer, Asked, Assistant, Hold, Outcome, Question, Thread
-from worker.errors import Filtered, ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
+from worker.errors import Filtered, ModelDown, ModelUnknown, StoreDown, TaskGone, ThreadLocked, WorkerError
 from worker.ports.providers import ThreadProvider, Watcher, Watchers
 from worker.ports.threads import Threads
 from worker.runtime.clock import monotonic
@@ -83,11 +83,11 @@ class Call:
             raise ThreadLocked("an earlier call for this task may still run", retry_after=self.earlier.running_for)
 
     async def end(self, cause: BaseException) -> None:
-        """End a run in the background if its task is lost, unless another worker has the task, and the run, by now.
+        """End a run in the background if its task is gone, unless another worker has the run by now.
 
-        A stop of this worker leaves it: the next worker resumes it.
+        A stop of this worker leaves it, and so does another worker that has the task: the next worker resumes it.
         """
-        if self.run is None or not _is_of_lost_task(cause):
+        if self.run is None or not _is_of_task_gone(cause):
             return
         with suppress(WorkerError, TimeoutError):
             async with asyncio.timeout(CANCEL_SECONDS):
@@ -144,9 +144,9 @@ class Call:
         return answer
 
 
-def _is_of_lost_task(cause: BaseException) -> bool:
-    """Whether this is the lease's cancellation. One by a stop of the worker carries nothing."""
+def _is_of_task_gone(cause: BaseException) -> bool:
+    """Whether this is the lease's cancellation for that. One by a stop of the worker carries nothing."""
     match cause:
-        case asyncio.CancelledError(args=(TaskLost(),)):
+        case asyncio.CancelledError(args=(TaskGone(),)):
             return True
     return False

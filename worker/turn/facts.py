@@ -24,7 +24,8 @@ class TurnFacts:
     those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up,
     `reads` how many tokens its call is thought to read. `heard` counts what persons were answered on the thread before.
     `cuts` say what is not told any more of what was said. `recalled` is what the question shows of what is remembered.
-    `rewound` are the words of the order to rewind that the thread was made for.
+    `rewound` are the words of the order to rewind that the thread was made for. `is_asking`: a call of the model runs,
+    or its answer is being kept. `is_taken`: another worker has the task meanwhile, and waits for that.
     """
 
     activity: str
@@ -52,6 +53,8 @@ class TurnFacts:
     answer: Answer | None = None
     trouble_for: timedelta = timedelta(0)
     error: Exception | None = None
+    is_asking: bool = False
+    is_taken: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def phase(self, name: str) -> "_Phase":

@@ -15,6 +15,7 @@ from worker.domain.threads import (
     Answered,
     Busy,
     Entered,
+    Entry,
     Outcome,
     ThreadKey,
     size,
@@ -27,6 +28,7 @@ from worker.errors import (
     ProviderAway,
     ProviderPaused,
     StoreDown,
+    TaskLost,
     WorkerError,
 )
 from worker.modelling import prompt, properties, questions, result, schema
@@ -117,10 +119,7 @@ class Turn:
         fallback = Fallback(self._ground, self._answering.providers)
         provider = fallback.first(assignment.assistant)
         while True:
-            with facts.phase("enter"):
-                # The seat before the hold: who waits for one must not keep the thread from others.
-                await assignment.seat.take(provider, assignment.assistant, size(assignment.activity.documentation))
-                entry = await self._threads.enter(assignment.key, task.id, task.retries)
+            entry = await self._entered(assignment, provider, facts)
             match entry:
                 case Busy():
                     # To wait for the thread makes no sense where no call may follow.
@@ -160,6 +159,16 @@ class Turn:
             done = await self._judged(assignment, entry, facts, answer)
             if done is not None:
                 return done
+
+    async def _entered(self, assignment: Assignment, provider: str, facts: TurnFacts) -> Entry:
+        """Enter, with a seat. Raises TaskLost where whatever comes next is for the worker that has the task."""
+        if facts.is_taken:
+            raise TaskLost("another worker has the task")
+        task = assignment.task
+        with facts.phase("enter"):
+            # The seat before the hold: who waits for one must not keep the thread from others.
+            await assignment.seat.take(provider, assignment.assistant, size(assignment.activity.documentation))
+            return await self._threads.enter(assignment.key, task.id, task.retries)
 
     async def _judged(
         self, assignment: Assignment, entry: Answered | Entered, facts: TurnFacts, answer: Answer

@@ -310,7 +310,7 @@ class ThreadTurn:
             await self.provider.discard(thread, seeded=bool(seed.said))
 
     async def _ask(self, thread: Thread) -> Answer | None:
-        """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""
+        """Note the intent, ask, and keep the answer."""
         self.facts.thread = thread
         # The last moment at which nothing is asked: from the intent on somebody would have to look for an answer.
         if self.ground.stopping():
@@ -326,6 +326,14 @@ class ThreadTurn:
         self.intended, self.call.watched = True, intended.watched
         self.facts.calls = self.entry.calls + 1
         metrics.THREADS.labels(self.facts.use).inc()
+        self.facts.is_asking = True
+        try:
+            return await self._asked(thread)
+        finally:
+            self.facts.is_asking = False
+
+    async def _asked(self, thread: Thread) -> Answer:
+        """Call the model, keep the answer, and write the thread variable meanwhile."""
         if self.variable is None or self._is_published(self.variable, thread):
             return await self.keeping.keep(await self.call.call(thread), published=True)
         # Beside the call, which takes longer; the variable matters only once the map is lost.

@@ -1,5 +1,6 @@
--- Read journal, hold and map, and take the hold unless the task is answered or another task holds the thread. What a
--- person asks stands back while there is a task that was refused: so no task waits for more than one of those.
+-- Read journal, hold and map, and take the hold unless the task is answered, another task holds the thread, or an earlier
+-- delivery of this task does and may be asking. What a person asks stands back while there is a task that was refused: so no
+-- task waits for more than one of those.
 -- KEYS    turn, hold, thread, history, tasks that were refused, by when that is forgotten
 -- ARGV    task id, token, lease ms, thread ttl ms, retries that the engine has left for the task ('': it has not failed),
 --         ms that a refused task is remembered ('': it is no task, but what a person asks)
@@ -61,10 +62,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[6] == '' and redis.call('ZCOUNT', KEYS[5], string.format('(%.0f', now), '+inf') > 0 then
   return {'busy'}
 end
--- A task takes over its own hold: its earlier worker has lost it, or the engine would not have given it to us.
-local holder = redis.call('HGET', KEYS[2], 'task')
-if holder and holder ~= ARGV[1] then
-  if ARGV[6] ~= '' then
+-- A task takes over its own hold: its earlier worker has lost it, and `intend` tells it so. Not where a call may run: that
+-- worker may live, and bring the answer. A dead one's lease ends by itself.
+local holder, token = unpack(redis.call('HMGET', KEYS[2], 'task', 'token'))
+local is_asking = token ~= ARGV[2] and turn[1] == 'intent'
+if holder and (holder ~= ARGV[1] or is_asking) then
+  if ARGV[6] ~= '' and holder ~= ARGV[1] then
     redis.call('ZADD', KEYS[5], string.format('%.0f', now + ARGV[6]), ARGV[1])
     redis.call('PEXPIRE', KEYS[5], ARGV[6])
   end

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from tests.asks import ADA, MARY
 from tests.core.chatting import Chatting, key
 from tests.core.closing import exchange
 from tests.core.operating import NAMES, stop
+from tests.fakes.engine import LOCK
 from tests.fakes.life import Life
 from worker.chat.desk import Erased, Occupied, Outdated, Wish
 from worker.chat.ports import RECENT
@@ -489,6 +491,63 @@ async def test_a_question_that_three_workers_die_under_is_given_up(chatting: Cha
         over = await chatting.over(asked)
     assert over.state is State.FAILED
     assert over.failure.startswith("3 workers")
+
+
+async def test_workers_are_counted_that_die_one_after_the_other_while_the_next_one_finds_its_thread_busy(
+    chatting: Chatting,
+) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    asked = await chatting.ask("a")
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            life = Life("after:threads.intend")
+            await stack.enter_async_context(chatting.answering(life=life))
+            await ended(chatting, life)
+        await stack.enter_async_context(chatting.answering())
+        over = await chatting.over(asked)
+    assert over.state is State.FAILED
+    assert over.failure.startswith("3 workers")
+
+
+async def test_an_answer_counts_that_one_of_three_dead_workers_has_brought(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    asked = await chatting.ask("a")
+    for end in ("after:threads.keep_answer", "before:threads.enter", "before:threads.enter"):
+        life = Life(end)
+        async with chatting.answering(life=life):
+            await ended(chatting, life)
+        await asyncio.sleep(60)
+    chatting.core.redis.trouble = [RedisConnectionError("gone")]  # while nobody can tell it is not given up
+    async with chatting.answering():
+        over = await chatting.over(asked)
+    assert (over.state, over.failure) == (State.ANSWERED, "")
+    assert len(chatting.provider.asked) == 2
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_what_is_being_asked_is_not_asked_again_though_its_lease_ran_out_while_the_database_was_away(
+    chatting: Chatting, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    core = chatting.core
+    core.several = True
+    core.assistants.add("analyst", provider="local")  # where nobody can look, and nobody refuses a second call
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(chatting.answering(tasks=True))
+        await chatting.step("one", "a")
+        core.model.script.next("ask", 100)
+        asked = await chatting.ask("a")
+        await core.until(lambda: len(core.model.told) == 2)
+        for _ in range(others):
+            await stack.enter_async_context(chatting.answering())
+        with monkeypatch.context() as patched:
+            patched.setattr(chatting.asks, "renew", away)
+            await asyncio.sleep(1.5 * LOCK.total_seconds())
+        over = await chatting.over(asked)
+
+    assert (over.state, over.failure) == (State.ANSWERED, "")
+    assert len(core.model.told) == 2
 
 
 async def test_a_stop_hands_on_what_runs(chatting: Chatting) -> None:

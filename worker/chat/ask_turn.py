@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from worker.chat.outcomes import BUSY_FOR, After, Later, Settled, on_answer, on_error
+from worker.chat.outcomes import BUSY, After, Later, Settled, on_answer, on_error
 from worker.chat.ports import ChatPorts, is_shared
 from worker.domain.asks import DEADLY, Ask, State
 from worker.domain.budgets import Counter, Scope
@@ -58,9 +58,9 @@ class AskTurn:
 
     async def take(self, ask: Ask, facts: TurnFacts) -> After:
         """Take the turn. What nobody foresaw is raised: for the ask it is as if its worker had died."""
-        if ask.deaths >= DEADLY:
-            return Settled(State.FAILED, f"{ask.deaths} workers in a row ended without a word while they had it")
         try:
+            if ask.deaths >= DEADLY:
+                return await self._given_up(ask, facts)
             with self._answering.limits.seat(ask.id, ask.instance or ask.target.scope) as seat:
                 return await self._in_turn(ask, await self._assistant(ask, facts), seat, facts)
         except WorkerError as exc:
@@ -69,7 +69,20 @@ class AskTurn:
                 self._ground.store_down(exc)
             if isinstance(exc, ProviderAway | ProviderPaused):
                 self._ground.provider_down(exc, facts.provider or "")
-            return on_error(exc, facts.trouble_for, self._ground.rules.trouble_limit)
+            after = on_error(exc, facts.trouble_for, self._ground.rules.trouble_limit)
+            return replace(after, begun=False) if isinstance(after, Later) and ask.deaths >= DEADLY else after
+
+    async def _given_up(self, ask: Ask, facts: TurnFacts) -> After:
+        """Have nobody begin with it any more; what one who had it has brought counts all the same."""
+        facts.key, facts.assistant = ask.target, ask.about.assistant
+        match await self._ground.threads.enter(ask.target, ask.id, stands_back=True):
+            case Busy():
+                return BUSY
+            case Answered() as entry:
+                return await self._journalled(ask, entry, await self._counters(ask, ask.about.assistant), facts)
+            case Entered() as entry:
+                await self._leave(entry)
+        return Settled(State.FAILED, f"{ask.deaths} workers in a row ended without a word while they had it")
 
     async def close(self, ask: Ask) -> None:
         """Let go of the journal entry of an ask that is settled; without Redis it runs out by itself."""
@@ -102,18 +115,16 @@ class AskTurn:
 
     async def _in_turn(self, ask: Ask, assistant: Assistant, seat: Seat, facts: TurnFacts) -> After:
         fallback = Fallback(self._ground, self._answering.providers)
-        provider, counters = fallback.first(assistant), await self._counters(ask, assistant)
+        provider, counters = fallback.first(assistant), await self._counters(ask, assistant.name)
         while True:
             with facts.phase("enter"):
                 await seat.take(provider, assistant, size(ask.text))
                 entry = await self._ground.threads.enter(ask.target, ask.id, stands_back=True)
             match entry:
                 case Busy():
-                    return Later(BUSY_FOR, "thread busy")
+                    return BUSY
                 case Answered():
-                    facts.attempt, facts.calls, facts.recovered = entry.attempt, entry.calls, "journal"
-                    await Bill(self._ground.charging, counters, self._ground.prices).correct(entry.call, entry.answer)
-                    return self._over(ask, entry.attempt, entry.answer, facts)
+                    return await self._journalled(ask, entry, counters, facts)
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     facts.use, facts.recovered, facts.heard = "reused", None, entry.heard
@@ -129,8 +140,13 @@ class AskTurn:
                         provider = fallback.after(assistant, facts.provider or "", exc)
                         continue
             if answer is None:
-                return Later(BUSY_FOR, "thread busy")
+                return BUSY
             return self._over(ask, entry.attempt, answer, facts)
+
+    async def _journalled(self, ask: Ask, entry: Answered, counters: tuple[Counter, ...], facts: TurnFacts) -> Settled:
+        facts.attempt, facts.calls, facts.recovered = entry.attempt, entry.calls, "journal"
+        await Bill(self._ground.charging, counters, self._ground.prices).correct(entry.call, entry.answer)
+        return self._over(ask, entry.attempt, entry.answer, facts)
 
     def _over(self, ask: Ask, attempt: int, answer: Answer, facts: TurnFacts) -> Settled:
         facts.answer = answer
@@ -217,7 +233,7 @@ class AskTurn:
         work = _work(ask, assistant.provider)
         return await self._answering.answer(request, keepsake, work, seat, entry, facts)
 
-    async def _counters(self, ask: Ask, assistant: Assistant) -> tuple[Counter, ...]:
+    async def _counters(self, ask: Ask, assistant: str) -> tuple[Counter, ...]:
         """Say which budgets its calls count for."""
         charging = self._ground.charging
         if charging is None:
@@ -228,7 +244,7 @@ class AskTurn:
             with suppress(TaskLost):  # it is over, and nobody asks for its callers any more
                 root = await self._engine.root_instance(ask.instance)
         names: dict[Scope, str] = {
-            "assistant": assistant.name,
+            "assistant": assistant,
             "tenant": ask.about.tenant or "",
             "root": root,
             "instance": instance,

@@ -10,7 +10,7 @@ from typing import Any, Self
 import structlog
 
 from worker.chat.ask_turn import AskTurn
-from worker.chat.outcomes import BUSY_FOR, After, Later, Settled
+from worker.chat.outcomes import BUSY, After, Later, Settled
 from worker.domain.asks import Ask
 from worker.errors import StoreDown, TranscriptDown, WorkerError
 from worker.ports.asks import AskBook
@@ -61,7 +61,7 @@ class Asking:
         self._stopping = stopping
         self._hurry = hurry
         self._grace = grace
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
         self._looking: list[asyncio.Task[None]] = []
         self._ends_at: float | None = None
 
@@ -107,7 +107,7 @@ class Asking:
             pause = LOOK_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - spreads looks
             try:
                 if self._ready() and (free := self._slots - len(self._running)):
-                    for ask in await self._asks.claim(free, self._lease):
+                    for ask in await self._asks.claim(free, self._lease, {*self._running.values()}):
                         self._begin(ask)
                 tries = 0
             except Exception as exc:  # noqa: BLE001 - whatever it is, the next look may do better
@@ -126,11 +126,11 @@ class Asking:
 
     def _begin(self, ask: Ask) -> None:
         task = asyncio.create_task(self._answer(ask), name=f"ask {ask.id}")
-        self._running.add(task)
+        self._running[task] = ask.id
         task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         # Its thread may have a next one, and here is room for it.
         self._news.set()
 
@@ -169,7 +169,7 @@ class Asking:
             try:
                 match after:
                     case Later():
-                        return await self._asks.postpone(ask, after.pause)
+                        return await self._asks.postpone(ask, after.pause, begun=after.begun)
                     case Settled():
                         return await self._asks.settle(ask, after.state, after.failure, after.answer)
             except TranscriptDown:
@@ -189,7 +189,7 @@ def _tell(ask: Ask, facts: TurnFacts, after: After, seconds: float) -> None:
     """Write the one line of an ask's turn, and count it. One that only waits for its thread says nothing."""
     state = after.state.value if isinstance(after, Settled) else "later"
     metrics.ASKS.labels(state).inc()
-    if after == Later(BUSY_FOR, "thread busy"):
+    if after == BUSY:
         return
     answer = facts.answer
     line = {

@@ -37,13 +37,17 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """It waits, and has cost nothing; `reason` says for what."""
+    """It waits, and has cost nothing; `reason` says for what. `begun`: its worker began with it, and outlived it."""
 
     pause: timedelta
     reason: str
+    begun: bool = True
 
 
 After = Settled | Later
+
+BUSY: Final = Later(BUSY_FOR, "thread busy", begun=False)
+"""Another request has the thread, or another worker may be asking this very question."""
 
 
 def on_error(error: WorkerError, trouble_for: timedelta, trouble_limit: timedelta) -> After:

@@ -1,6 +1,6 @@
 """Where it is kept what persons ask, until it is answered and as long as its record lives."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -39,8 +39,8 @@ class AskBook(Protocol):
         """Asks that are to be answered on a thread, the oldest first."""
         ...
 
-    async def claim(self, most: int, lease: timedelta) -> Sequence[Ask]:
-        """Have asks that are due, for so long; of each thread the oldest alone.
+    async def claim(self, most: int, lease: timedelta, but: Collection[str] = ()) -> Sequence[Ask]:
+        """Have asks that are due, for so long, but for those with these ids; of each thread the oldest alone.
 
         One that its holder has not been heard of about is due again, with a death more.
         """
@@ -50,8 +50,11 @@ class AskBook(Protocol):
         """Have it for another lease. False if it is not ours any more."""
         ...
 
-    async def postpone(self, ask: Ask, by: timedelta) -> bool:
-        """Let go of it, for anybody to have again so much later. False as above."""
+    async def postpone(self, ask: Ask, by: timedelta, *, begun: bool = True) -> bool:
+        """Let go of it, for anybody to have again so much later. False as above.
+
+        Who has `begun` with it has outlived it: deaths are counted from 0 again.
+        """
         ...
 
     async def settle(self, ask: Ask, state: State, failure: str = "", answer: str | None = None) -> bool:

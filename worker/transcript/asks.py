@@ -1,6 +1,6 @@
 """What persons ask, in the transcript's database: where each ask stands, and who has it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -138,20 +138,22 @@ class SqlAsks:
         there &= (asks.c.target == clean(target.scope)) & (asks.c.assistant == clean(target.assistant))
         return self._own & there & _is_unfinished()
 
-    async def claim(self, most: int, lease: timedelta) -> Sequence[Ask]:
+    async def claim(self, most: int, lease: timedelta, but: Collection[str] = ()) -> Sequence[Ask]:
         """See `ports.asks.AskBook.claim`."""
         async with self._database.reading() as connection:
             # Most looks find nothing, and keep no writer waiting for that.
             now = self._utc() if self._database.is_sqlite else func.clock_timestamp()
-            if (await connection.execute(self._due(now, 1))).first() is None:
+            if (await connection.execute(self._due(now, 1, but))).first() is None:
                 return ()
-        return await self._database.write(partial(self._claim, most, lease))
+        return await self._database.write(partial(self._claim, most, lease, but))
 
-    async def _claim(self, most: int, lease: timedelta, connection: AsyncConnection) -> Sequence[Ask]:
+    async def _claim(
+        self, most: int, lease: timedelta, but: Collection[str], connection: AsyncConnection
+    ) -> Sequence[Ask]:
         now, claimed = await self._now(connection), list[Ask]()
         # What another worker is just claiming is passed over. SQLite has no such lock, and needs none: its writer is
         # alone.
-        due = self._due(now, most).with_for_update(skip_locked=True)
+        due = self._due(now, most, but).with_for_update(skip_locked=True)
         for row in (await connection.execute(due)).mappings().all():
             known = _ask(row)
             ask = replace(
@@ -168,22 +170,23 @@ class SqlAsks:
             claimed.append(ask)
         return claimed
 
-    def _due(self, now: datetime | ColumnElement[datetime], most: int) -> Select[Any]:
+    def _due(self, now: datetime | ColumnElement[datetime], most: int, but: Collection[str]) -> Select[Any]:
         """Find asks that are due and have no other of their thread before them."""
         older = asks.alias()
         there = (older.c.engine == asks.c.engine) & older.c.tenant.is_not_distinct_from(asks.c.tenant)
         there &= (older.c.target == asks.c.target) & (older.c.assistant == asks.c.assistant)
         before = exists().where(there, older.c.number < asks.c.number, _is_unfinished(older.c.state))
         due = select(asks).where(self._own, self._served, _is_unfinished(), asks.c.due_at <= now, ~before)
+        due = due.where(asks.c.id.not_in([*but])) if but else due
         return due.order_by(asks.c.due_at, asks.c.number).limit(most)
 
     async def renew(self, ask: Ask, lease: timedelta) -> bool:
         """See `ports.asks.AskBook.renew`."""
         return await self._change(ask, lease)
 
-    async def postpone(self, ask: Ask, by: timedelta) -> bool:
+    async def postpone(self, ask: Ask, by: timedelta, *, begun: bool = True) -> bool:
         """See `ports.asks.AskBook.postpone`."""
-        return await self._change(ask, by, state=State.QUEUED, holder=None, deaths=0)
+        return await self._change(ask, by, state=State.QUEUED, holder=None, deaths=0 if begun else ask.deaths)
 
     async def settle(self, ask: Ask, state: State, failure: str = "", answer: str | None = None) -> bool:
         """See `ports.asks.AskBook.settle`."""

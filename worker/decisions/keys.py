@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from worker.errors import Permanent
 
-PUBLIC_BYTES: Final = 32
 _ID_DIGITS: Final = 16
 
 Row = Mapping[str, Any]

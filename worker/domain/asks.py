@@ -72,11 +72,6 @@ class Ask:
         """The session of the thread that it is about."""
         return session_id(self.about)
 
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether something is yet to come of it."""
-        return self.state in UNFINISHED
-
 
 def ask_id(about: ThreadKey, person: Person, client_id: str) -> str:
     """Name an ask: 32 hex digits, the same whenever this person sends this message of theirs again."""

@@ -34,7 +34,7 @@ class RedisSeats:
         who: tuple[str | int, ...] = (task_id, instance, token, tokens if self._limits.tokens_per_minute else 0)
         roll = f"{random.random():.3f}"  # noqa: S311 - spreads repeats, guards nothing
         args = (*who, self._limits.at_once or 0, *self._paces, self._lease, roll)
-        taken, wait, _ = await self._runner.run_anew("take_seat", self._keys, *args)
+        taken, wait = await self._runner.run_anew("take_seat", self._keys, *args)
         return None if taken else timedelta(milliseconds=wait)
 
     async def renew(self, token: str) -> bool:

@@ -8,7 +8,7 @@
 --         what each was taken for
 -- ARGV    task, process instance, token, tokens of text, calls at once ('0': any number), ms for a request ('0': nothing),
 --         ms for a token of text, lease ms, a random number from 0 to 1
--- returns {1, 0, 0} taken | {0, ms, 1} kept, to be taken then | {0, ms, 0} none is kept, to be tried again then
+-- returns {1, 0} taken | {0, ms} one is kept, to be taken then, or none is, to be tried again then
 -- repeat  the same token has the same seat, and what is kept is kept for the same time
 local BURST, PLANNED, GRACE, HORIZON, FORGOTTEN = 6000, 3000, 2000, 30000, 60000
 -- A call takes SHORTEST at least, and UNKNOWN while none has ended yet; LIFE is how long all of this is kept without a
@@ -20,7 +20,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local tokens, seats = tonumber(ARGV[4]), tonumber(ARGV[5])
 local request_ms, token_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
 if redis.call('HEXISTS', KEYS[7], ARGV[3]) == 1 then
-  return {1, 0, 0}
+  return {1, 0}
 end
 
 local function let_go(task)
@@ -46,7 +46,7 @@ end
 local own = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or '')
 -- Who comes too early keeps the appointment: to come often gains nothing.
 if own and own > now then
-  return {0, math.ceil(own - now), 1}
+  return {0, math.ceil(own - now)}
 end
 if own then
   let_go(ARGV[1])
@@ -101,7 +101,7 @@ if goes then
   redis.call('HSET', KEYS[1], 'tokens', string.format('%.3f', texts + tokens * token_ms))
   redis.call('ZADD', KEYS[6], now + ARGV[8], ARGV[3])
   redis.call('HSET', KEYS[7], ARGV[3], string.format('%.0f %.0f', now, tokens))
-  result = {1, 0, 0}
+  result = {1, 0}
 else
   at = math.ceil(at)
   -- Waiting for half a horizon beyond its time: an instance that is not heard of again must not make the others' parts
@@ -118,10 +118,10 @@ else
     redis.call('HSET', KEYS[3], ARGV[1], string.format('%.0f ', tokens) .. ARGV[2])
     redis.call('HINCRBY', KEYS[4], ARGV[2], 1)
     redis.call('HINCRBY', KEYS[1], 'kept_tokens', tokens)
-    result = {0, at - now, 1}
+    result = {0, at - now}
   else
     -- Spread, or all who got none would come back at once.
-    result = {0, math.ceil(math.max(HORIZON, closed - now) * (1 + ARGV[9] / 4)), 0}
+    result = {0, math.ceil(math.max(HORIZON, closed - now) * (1 + ARGV[9] / 4))}
   end
 end
 for index = 1, #KEYS do

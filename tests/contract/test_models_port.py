@@ -7,15 +7,18 @@ names a model of it.
 import json
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.contract.questions import assistant, question
 from worker.demo.model import ModelServer
+from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Assistant, Outcome
 from worker.errors import BadRequest, ThreadGone
 from worker.providers import OpenAIProvider
+from worker.providers.client import Client
 
 PAIRS = {"engine": "default", "tenant": "", "scope": "instance-1", "assistant": "analyst", "generation": "1"}
 
@@ -150,3 +153,12 @@ async def test_answer_with_a_schema_is_json_of_that_schema(model: OpenAIProvider
 
 async def test_key_that_is_accepted_pings(model: OpenAIProvider) -> None:
     await model.ping()
+
+
+async def test_whether_calls_on_one_conversation_are_kept_apart_is_for_the_file_of_providers_to_say() -> None:
+    spec = ProviderSpec(base_url="http://ogx.example/v1", refuses_overlap=False)
+    async with Client.open(spec) as client:
+        provider = OpenAIProvider(client)
+        assert not provider.refuses_overlap
+        client.use(replace(spec, refuses_overlap=True))
+        assert provider.refuses_overlap

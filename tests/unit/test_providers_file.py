@@ -56,10 +56,12 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
               some-model: {input: 0.4, cached: 0.1, cache_write: 0.5, output: 1.6}
               2027: {input: 1, output: 0.001}
           local: {api: chat, base_url: "http://localhost:11434/v1", schema: none, limits: {at_once: 2}}
+          ogx: {api: conversations, base_url: "http://localhost:8321/v1", refuses_overlap: false}
         """,
     )
 
-    assert list(found) == ["openai", "azure", "local"]
+    assert list(found) == ["openai", "azure", "local", "ogx"]
+    assert [each.refuses_overlap for each in found.values()] == [True, True, True, False]
     assert found["azure"] == ProviderSpec(
         name="azure",
         api="responses",
@@ -89,7 +91,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
     assert (found["openai"].limits, bool(found["openai"].limits)) == (Limits(), False)
     assert (found["local"].limits, bool(found["local"].limits)) == (Limits(at_once=2), True)
     assert found["local"].prices == Prices({}, "USD")
-    assert [each.takes_cache_key for each in found.values()] == [True, True, False]
+    assert [each.takes_cache_key for each in found.values()] == [True, True, False, False]
 
 
 AT = "base_url: 'http://h'"
@@ -115,6 +117,7 @@ MISTAKES = {
     "providers:\n  a:\n    api: chat\n    key: env:EMPTY": "4: key: what it leads to is empty",
     "providers:\n  a:\n    api: chat\n    key: file:nowhere": "4: key: the file that it names cannot be read",
     "providers:\n  a: {api: chat, prompt_cache: maybe}": "2: prompt_cache: must be a valid boolean",
+    "providers:\n  a:\n    api: chat\n    refuses_overlap: true": "4: refuses_overlap: says something of conversations",
     "providers:\n  a: {api: chat}": "2: without a base_url it is OpenAI, which wants a key",
     f"providers:\n  a: {{api: chat, {AT}, proxy: 'proxy:3128'}}": "2: proxy: must be an address such as",
     f"providers:\n  'a b': {{api: chat, {AT}}}": "2: …: a name is letters",

@@ -44,7 +44,8 @@ class ProviderSpec:
     """One provider. Without a `base_url` it is OpenAI, which wants a key.
 
     The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
-    read, None where nobody said so. What a model costs that has no price is unknown.
+    read, None where nobody said so. What a model costs that has no price is unknown. `refuses_overlap`: it takes no
+    call on a conversation on which one runs.
     """
 
     name: str = OPENAI
@@ -60,6 +61,7 @@ class ProviderSpec:
     context_tokens: int | None = None
     prices: Prices = field(default_factory=Prices)
     prompt_cache: bool | None = None
+    refuses_overlap: bool = True
     limits: Limits = Limits()
     words: Words = Words()
     files: tuple[Path, ...] = field(default=(), compare=False)

@@ -81,8 +81,10 @@ class Provider(Protocol):
     through `accounts.anchored.AnchoredProvider`.
     """
 
-    refuses_overlap: bool
-    """Whether the provider itself refuses a second turn on a busy conversation (ThreadLocked)."""
+    @property
+    def refuses_overlap(self) -> bool:
+        """Whether the provider itself refuses a second turn on a busy conversation (ThreadLocked)."""
+        ...
 
     async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
         """Create a conversation that begins with what was said, and return its id.

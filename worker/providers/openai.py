@@ -73,11 +73,14 @@ class OpenAIProvider:
     for a second time.
     """
 
-    refuses_overlap = True
-
     def __init__(self, client: Client) -> None:
         self._client = client
         self._streaming = Streaming(*WAYS)
+
+    @property
+    def refuses_overlap(self) -> bool:
+        """See `ports.providers.Provider.refuses_overlap`. OpenAI does; of other servers their operators know."""
+        return self._client.spec.refuses_overlap
 
     @classmethod
     @asynccontextmanager

@@ -179,6 +179,7 @@ class ProviderFields(BaseModel):
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
     prompt_cache: bool | None = None
+    refuses_overlap: bool = True
     limits: Any = None
     """See `LimitFields`."""
     currency: Currency = CURRENCY
@@ -223,6 +224,9 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
     mistakes = list(said.mistakes)
     if fields.key is None and fields.base_url is None:
         mistakes.append((said.start, "without a base_url it is OpenAI, which wants a key, such as env:OPENAI_API_KEY"))
+    if "refuses_overlap" in said.values and fields.api != "conversations":
+        text = "says something of conversations, which only a provider of api: conversations has; take it out"
+        mistakes.append((said.line("refuses_overlap"), f"refuses_overlap: {text}"))
     for each in fields.headers:
         if each.lower() in _OF_HTTP:
             text = "says how a request is sent, which is not for people to say; take it out"
@@ -246,6 +250,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         schema=fields.schema_,
         context_tokens=fields.context_tokens,
         prompt_cache=fields.prompt_cache,
+        refuses_overlap=fields.refuses_overlap,
         limits=limits,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),

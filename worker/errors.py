@@ -8,6 +8,7 @@ WorkerError
 │   ├── Unanswered          no answer to what one task needs to read, though the engine's probe succeeds
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
+│   ├── ClocksDiffer        those of worker, Redis and engine are apart: nothing ends by its age
 │   ├── IssuerDown          who says who a person is gives no answer
 │   ├── SinkDown            a place that exchanges go to cannot be used; the same may be written again
 │   │   └── TranscriptDown  the transcript's database
@@ -127,6 +128,10 @@ class NewerFormat(Transient):
     """A newer worker has changed what a store keeps for our engine."""
 
     dependency = "format"
+
+
+class ClocksDiffer(Transient):
+    """The clocks of this worker, Redis and the engine are apart, so that nobody can tell how old anything is."""
 
 
 class NewerRecord(Transient):

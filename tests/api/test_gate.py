@@ -18,6 +18,7 @@ from tests.waiting import wait_until
 from worker.domain.people import Person
 from worker.errors import StoreDown
 from worker.ports.rates import Rate
+from worker.runtime.readers import READER
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web.api import Access, app, serve
 from worker.web.api.gate import Counting, Gate
@@ -88,6 +89,26 @@ async def test_who_has_asked_too_often_of_any_worker_is_told_when_to_come_again(
         answers = [await api.get("/api/counts") for _ in range(3)]
     assert [each.status for each in answers] == [200, 200, 429]
     assert answers[2].headers["Retry-After"] == "8"
+
+
+async def test_what_is_read_is_read_for_who_asks() -> None:
+    read_for: list[str] = []
+
+    async def read(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        read_for.append(READER.get())
+
+    async def nothing() -> Message:
+        raise AssertionError("nobody says anything")
+
+    async def nowhere(_: Message) -> None:
+        raise AssertionError("nobody answers")
+
+    for token in (ANN, BEN):
+        scope = opening(token)
+        scope["type"], scope["method"], scope["path"] = "http", "GET", "/api/counts"
+        await Gate(read, Access.of(BOTH), report=print)(scope, nothing, nowhere)
+    assert read_for == [Person("token", name, name).id for name in ("Ann", "Ben")]
+    assert READER.get() == ""
 
 
 async def test_who_is_gone_before_a_socket_is_let_in_is_no_error_of_ours() -> None:

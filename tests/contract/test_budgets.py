@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -45,6 +45,19 @@ async def test_what_is_not_known_stays_charged_until_it_is(book: RedisBudgets) -
     await book.correct(COUNTER, "one", None, 700)
     await book.correct(COUNTER, "one", 10, 10)
     assert await book.used(COUNTER) == Usage(150, 700)
+
+
+async def test_a_call_without_a_price_leaves_nothing_behind(book: RedisBudgets, redis: Client) -> None:
+    for number in range(3):
+        await book.charge(COUNTER, str(number), Usage(100, 0))
+        await book.correct(COUNTER, str(number), 50, None)
+    assert await book.used(COUNTER) == Usage(150, 0)
+    assert [name for name in await redis.hkeys(book._name(COUNTER)) if str(name).startswith("call:")] == []
+
+
+async def test_the_day_is_by_the_clock_that_all_workers_share(book: RedisBudgets, redis: Client) -> None:
+    seconds = [(await redis.time())[0] for _ in range(2)]  # one of the two days if midnight is between
+    assert await book.today() in {datetime.fromtimestamp(each, UTC).date() for each in seconds}
 
 
 async def test_money_of_another_currency_is_counted_apart(book: RedisBudgets) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
-from tests.fakes.clock import now
 from tests.fakes.decisions import FakeBook, FakeSources
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
@@ -300,7 +299,7 @@ class Core:
             self.recording if self.records else None,
             self.history if self.records else None,
             self.prices,
-            Charging(life.lives("budgets", self.book), self.budgets, self.prices, now) if self.budgets else None,
+            Charging(life.lives("budgets", self.book), self.budgets, self.prices) if self.budgets else None,
             self.watchers,
             {name: life.lives("seats", self.seats(name)) for name in self.limits},
             self.recalling,

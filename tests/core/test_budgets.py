@@ -175,9 +175,9 @@ async def test_a_call_that_a_wider_budget_refuses_takes_no_room_of_a_narrower_on
 async def test_of_calls_that_want_the_last_room_of_a_tenant_the_refused_take_none_from_another(core: Core) -> None:
     limited(core, assistant=Limit(tokens=250), tenant_north=Limit(tokens=150), tenant=PLENTY)
     assert core.budgets is not None
-    charging = Charging(core.book, core.budgets, core.prices, now)
-    north = charging.counters({"assistant": "analyst", "tenant": "north"})
-    south = charging.counters({"assistant": "analyst", "tenant": "south"})
+    charging = Charging(core.book, core.budgets, core.prices)
+    north = await charging.counters({"assistant": "analyst", "tenant": "north"})
+    south = await charging.counters({"assistant": "analyst", "tenant": "south"})
     async with asyncio.TaskGroup() as group:
         calls = [group.create_task(_refused(charging.charge(name, north, Usage(120, 0)))) for name in ("a", "b")]
         await asyncio.sleep(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from tests.fakes.clock import now
 from worker.domain.conversations import EVERYTHING, Filter, Subject
 from worker.domain.threads import TASK_SCOPE, ThreadKey
 from worker.ending.retention import AT_ONCE
-from worker.errors import ModelDown
+from worker.errors import ClocksDiffer, ModelDown
 
 DAY = timedelta(days=1).total_seconds()
 ORDER_7 = Subject("default", business_key="order 7", tenants=frozenset([None]))
@@ -43,6 +44,24 @@ async def test_a_thread_is_kept_for_so_many_days_after_the_end_of_its_process(cl
     await asyncio.sleep(61)
     await closing.sweep(threads=5)
     assert thread.id not in closing.provider.conversations
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=4000), -timedelta(minutes=6)])
+@pytest.mark.parametrize("whose", ["this worker", "the engine"])
+async def test_nothing_ends_by_age_while_nobody_can_tell_what_time_it_is(
+    closing: Closing, whose: str, ahead: timedelta
+) -> None:
+    thread, right = await closing.ran("instance"), closing.ports
+    if whose == "this worker":
+        closing.ports = replace(right, now=lambda: now() + ahead)
+    else:
+        closing.instances.clock = lambda: now() + ahead
+    with pytest.raises(ClocksDiffer, match=whose):
+        await closing.sweep(threads=0, record=0, kind="remove")
+    assert (thread.id in closing.provider.conversations, len(await closing.texts("instance"))) == (True, 2)
+
+    closing.ports, closing.instances.clock = right, lambda: None  # as behind a proxy that says no Date
+    assert len((await closing.sweep(threads=0)).threads) == 1
 
 
 async def test_a_policy_that_keeps_threads_for_ever_ends_none_and_lets_maps_run_out(closing: Closing) -> None:

@@ -1,9 +1,10 @@
 """Process instances that run or ran, with the variables of ours that they have."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tests.fakes.clock import now
 from tests.fakes.script import Script
 from worker.domain import meta
 from worker.domain.endings import Trace
@@ -28,6 +29,10 @@ class FakeInstances:
     def __init__(self) -> None:
         self.script = Script()
         self.processes: dict[str, Process] = {}
+        self.clock: Callable[[], datetime | None] = now
+
+    async def now(self) -> datetime | None:
+        return self.clock()
 
     async def running(self, ids: Collection[str]) -> frozenset[str]:
         await self.script.reach("running", frozenset(ids))

@@ -19,7 +19,7 @@ from worker import bootstrap
 from worker.bootstrap import Adapters, working
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Kept, Receipt, Status, Store, TurnKept, order_id
-from worker.ending import Eraser, Keeper, Pace, Retention, StillRuns, stores
+from worker.ending import EndingPorts, Eraser, Keeper, Pace, Retention, StillRuns, stores
 from worker.engine import RestInstances, instances
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
@@ -84,8 +84,20 @@ async def hands(
     async with bootstrap.connect(chosen) as connected:
         adapters = watched(connected, reached) if reached else connected
         ports, policy = bootstrap.ending_ports(chosen, adapters), bootstrap.policy(chosen)
-        ports = replace(ports, now=lambda: datetime.now(UTC) + ahead)
+        if ahead:
+            _set_ahead(ports, ahead)
+            ports = replace(ports, now=lambda: datetime.now(UTC) + ahead)
         yield Hands(rig, adapters, Eraser(ports), Retention(ports, policy), Keeper(ports, policy))
+
+
+def _set_ahead(ports: EndingPorts, ahead: timedelta) -> None:
+    """Have Redis and engine tell a later time."""
+
+    async def later() -> datetime:
+        return datetime.now(UTC) + ahead
+
+    for store in (ports.index, ports.instances):
+        store.now = later  # type: ignore[method-assign]  # nobody can set a server's clock
 
 
 async def ran(rig: Rig, model: Model, turns: int = 2, **options: Any) -> tuple[str, str]:

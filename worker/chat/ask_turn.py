@@ -250,7 +250,7 @@ class AskTurn:
             "instance": instance,
             "task": ask.id,
         }
-        return charging.counters(names)
+        return await charging.counters(names)
 
 
 def _work(ask: Ask, provider: str) -> Work:

@@ -70,15 +70,19 @@ class Budgets:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     currency: str = CURRENCY
 
-    def counters(self, names: Mapping[Scope, str], today: date) -> tuple[Counter, ...]:
-        """Say what a call counts for, whose place has these names."""
+    def wants_day(self, names: Mapping[Scope, str]) -> bool:
+        """Whether a call whose place has these names is counted for a day, too."""
+        return any(scope in DAILY and self.setting(scope, name) for scope, name in names.items())
+
+    def counters(self, names: Mapping[Scope, str], today: date | None) -> tuple[Counter, ...]:
+        """Say what a call counts for, whose place has these names. `today` is needed where it `wants_day`."""
         return tuple(self._counters(names, today))
 
     def setting(self, scope: Scope, name: str) -> str | None:
         """Name the line of BUDGETS_FILE that holds for this; None if there is none."""
         return next((each for each in (f"{scope} {name}", scope) if each in self.limits), None)
 
-    def _counters(self, names: Mapping[Scope, str], today: date) -> Iterator[Counter]:
+    def _counters(self, names: Mapping[Scope, str], today: date | None) -> Iterator[Counter]:
         for scope, name in names.items():
             if (setting := self.setting(scope, name)) is not None:
                 day = today if scope in DAILY else None

@@ -25,9 +25,9 @@ class EndTimes:
         self._ports = ports
 
     async def of(
-        self, subjects: Collection[Subject], *, dry_run: bool = False, strict: bool = False
+        self, subjects: Collection[Subject], *, dry_run: bool = False, now: datetime | None = None
     ) -> dict[Subject, datetime]:
-        """When those ended that have. The engine's word counts; `strict` watches for a day who is in no history."""
+        """When those ended that have, by the engine's word; with `now`, who is in no history is watched for a day."""
         instances = {each.instance: each for each in subjects if each.instance is not None}
         running = await self._ports.instances.running(instances.keys())
         known = await self._ports.instances.ended(instances.keys() - running)
@@ -39,7 +39,7 @@ class EndTimes:
                     ended[subject] = at
                 case "unknown":
                     missing.add(subject)
-        return ended | await self._long_missing(missing, dry_run=dry_run) if strict else ended
+        return ended if now is None else ended | await self._long_missing(missing, now, dry_run=dry_run)
 
     async def shared(self, subject: Subject) -> datetime | Literal["runs", "unknown"]:
         """When the last instance with this key ended."""
@@ -52,12 +52,12 @@ class EndTimes:
             return "runs"
         return max(known, default="unknown")
 
-    async def _long_missing(self, missing: set[Subject], *, dry_run: bool) -> dict[Subject, datetime]:
+    async def _long_missing(self, missing: set[Subject], now: datetime, *, dry_run: bool) -> dict[Subject, datetime]:
         if missing:
             instances = sorted(each.instance for each in missing if each.instance)
             log.warning(Event.INSTANCES_MISSING, count=len(missing), instances=instances[:3])
         if not dry_run:
-            await self._ports.orders.watch(missing, self._ports.now())
+            await self._ports.orders.watch(missing, now)
         known = await self._ports.orders.missing()
-        until = self._ports.now() - MISSING_FOR
+        until = now - MISSING_FOR
         return {subject: at for subject, at in known.items() if subject in missing and at <= until}

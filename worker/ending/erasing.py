@@ -96,7 +96,7 @@ class Eraser:
             raise StillRuns(f"an instance of it still runs and {wanted}; --force erases all but the results")
         known = await self._ports.orders.receipt(order_id(subject))
         if known is None or known.subject != subject:
-            known = _receipt(subject, self._ports.now())
+            known = _receipt(subject, await self._ports.index.now())
         if known.completed_at is not None:  # given again, it keeps what it has noted, and not what was wished for
             known = replace(known, completed_at=None, forced=False, results=False, absent=False)
         known = replace(
@@ -165,7 +165,7 @@ class Eraser:
                 if any(turn.unrecorded or turn.state == "intent" for turn in await order.case.quiet(hold)):
                     # An exchange may be on its way, or come before we are done with what Redis has of the thread, and
                     # would come to stand in the transcript behind us. What comes after that is kept nowhere.
-                    order.receipt = replace(order.receipt, look_again_at=self._ports.now() + LANDING_TIME)
+                    order.receipt = replace(order.receipt, look_again_at=await self._ports.index.now() + LANDING_TIME)
                 for place in places:
                     await order.empty(place, key)
         except Exception as exc:  # noqa: BLE001 - nor does a thread; without Redis there is no noting either
@@ -173,10 +173,10 @@ class Eraser:
             await order.note(*(step.kept(reason) for step in order.receipt.open if step.key == key))
 
     async def _close(self, order: _Order) -> None:
-        receipt, open_ = order.receipt, order.receipt.open
+        receipt, open_, now = order.receipt, order.receipt.open, await self._ports.index.now()
         # Not before what was on its way must have come: another run then looks once more.
-        if not open_ and (receipt.look_again_at is None or receipt.look_again_at <= self._ports.now()):
-            order.receipt = replace(receipt, completed_at=self._ports.now(), look_again_at=None)
+        if not open_ and (receipt.look_again_at is None or receipt.look_again_at <= now):
+            order.receipt = replace(receipt, completed_at=now, look_again_at=None)
             log.info(Event.ERASED, order=receipt.id, steps=len(receipt.steps))
         else:
             log.warning(Event.ERASURE_OPEN, order=receipt.id, open=len(open_), stores=sorted({s.store for s in open_}))

@@ -30,7 +30,7 @@ def _utc() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class EndingPorts:
-    """The stores, and the clock that receipts go by. Without a transcript there is nothing else in SQL either."""
+    """The stores, and our own clock, which ends nothing. Without a transcript there is nothing else in SQL either."""
 
     engine_name: str
     index: ThreadIndex

@@ -11,6 +11,7 @@ from worker.domain.conversations import Filter, Session, Subject, owner, session
 from worker.domain.endings import Kept, Step, TurnKept, order_id
 from worker.domain.threads import ThreadKey
 from worker.ending.case import Case, Place
+from worker.ending.clocks import agreed, check_engine
 from worker.ending.ends import Ends, EndTimes
 from worker.ending.erasing import Eraser
 from worker.ending.ports import EndingPorts, holding, runs, sessions
@@ -65,16 +66,18 @@ class Retention:
         return ended
 
     async def sweep(self, *, dry_run: bool = False, absent: bool = False) -> Round:
-        """Do one round; what cannot be done is delayed. Raises EngineDown, StoreDown, TranscriptDown.
+        """Do one round; what cannot be done is delayed. Raises ClocksDiffer, EngineDown, StoreDown, TranscriptDown.
 
         `absent`: a person says that threads that the key cannot see are gone.
         """
-        done = Round(absent=absent)
+        now = await agreed(self._ports)
+        done = Round(now, absent=absent)
         await self._end_chats(done, dry_run=dry_run)  # first: it needs no engine
+        await check_engine(self._ports, now)
         kept = {each.key: each for each in await self._ports.index.threads()}
         active = await self._active()
         owners = {each.owner for each in kept.values() if each.owner} | active.keys()
-        done.ended = ended = await self._ends.of(owners, dry_run=dry_run, strict=True)
+        done.ended = ended = await self._ends.of(owners, dry_run=dry_run, now=now)
         if dry_run:
             unnoted = {subject: active[subject] for subject in active.keys() & ended.keys()}
         else:
@@ -82,8 +85,8 @@ class Retention:
             await self._end(active, ended)
             await self._remember(kept.values())
         # Threads before sessions: a session may be the last that knows where its thread is.
-        await self._end_threads(self._threads_due(kept, unnoted, ended), done, dry_run=dry_run)
-        await self._end_all_sessions(self._sessions_due(unnoted, ended), kept, done, dry_run=dry_run)
+        await self._end_threads(self._threads_due(kept, unnoted, done), done, dry_run=dry_run)
+        await self._end_all_sessions(self._sessions_due(unnoted, done), kept, done, dry_run=dry_run)
         await self._end_records(ended, done, dry_run=dry_run)
         return done
 
@@ -116,11 +119,11 @@ class Retention:
                 if each.owner and each.thread:
                     await self._ports.index.remember(each.key)
 
-    async def _threads_due(self, kept: Mapping[ThreadKey, Kept], unnoted: Active, ended: Ends) -> AsyncIterator[Due]:
+    async def _threads_due(self, kept: Mapping[ThreadKey, Kept], unnoted: Active, done: Round) -> AsyncIterator[Due]:
         """Threads whose time has come, by what Redis has and by what the transcript remembers."""
         if self._policy.threads is None:
             return
-        until = self._ports.now() - self._policy.threads
+        until, ended = done.now - self._policy.threads, done.ended
         over = {subject for subject, at in ended.items() if at <= until}
         for each in kept.values():
             if each.owner in over and each.owner:
@@ -130,11 +133,11 @@ class Retention:
             if old.key not in kept or kept[old.key].owner not in over:
                 yield old.subject, kept.get(old.key, Kept(old.key))
 
-    async def _sessions_due(self, unnoted: Active, ended: Ends) -> AsyncIterator[Old]:
+    async def _sessions_due(self, unnoted: Active, done: Round) -> AsyncIterator[Old]:
         """Sessions that have had their time. Their words go then; the last to know a thread goes after that."""
         if self._policy.transcript is None or self._policy.kind == "keep":
             return
-        until = self._ports.now() - self._policy.transcript
+        until, ended = done.now - self._policy.transcript, done.ended
         words_first = self._policy.kind == "anonymise" or self._policy.threads is not None
         if self._policy.kind == "remove":
             async for old in self._past(until, unnoted, ended, Filter(thread_erased=True if words_first else None)):
@@ -208,7 +211,7 @@ class Retention:
 
     async def _end_chats(self, done: Round, *, dry_run: bool) -> None:
         """Erase what persons have said beside all processes once its time is over; the engine is not asked."""
-        async for subject in self._chats_due():
+        async for subject in self._chats_due(done.now):
             try:
                 if not dry_run:
                     await Eraser(self._ports).erase(subject, absent=done.absent)
@@ -217,11 +220,11 @@ class Retention:
             else:
                 done.chats.append(subject)
 
-    async def _chats_due(self) -> AsyncIterator[Subject]:
+    async def _chats_due(self, now: datetime) -> AsyncIterator[Subject]:
         """Those in which nothing was said for so long, nothing waits for its answer, and that nobody erases already."""
         if self._policy.chats is None or self._ports.conversations is None or self._ports.asks is None:
             return
-        until, orders = self._ports.now() - self._policy.chats, await self._ports.orders.open_orders()
+        until, orders = now - self._policy.chats, await self._ports.orders.open_orders()
         wanted = Filter(engine=self._ports.engine_name, free=True)
         async for session in sessions(self._ports.conversations, wanted):
             subject = _owner(session)
@@ -234,7 +237,7 @@ class Retention:
         """Remove records of decisions whose time is over. One whose instance runs again, or is on hold, stays."""
         if self._policy.decisions is None or self._ports.decisions is None:
             return
-        until, records = self._ports.now() - self._policy.decisions, self._ports.decisions
+        until, records = done.now - self._policy.decisions, self._ports.decisions
         over = {each.instance: at for each, at in ended.items() if each.instance}
         due = [
             each

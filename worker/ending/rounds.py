@@ -1,7 +1,7 @@
 """What a round of ending by age goes by, and what it did."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import structlog
@@ -35,7 +35,9 @@ class Policy:
 
 @dataclass(slots=True)
 class Round:
-    """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom.
+    """What one round did at this time, or would do.
+
+    `records` says how many sessions of whom, `delayed` what keeps whom.
 
     `held`: of so many sessions of whom messages stay, as decisions on legal hold cite them.
 
@@ -43,6 +45,7 @@ class Round:
     `Retention.sweep`. `unseen` counts threads that the key cannot see.
     """
 
+    now: datetime
     ended: Ends = field(default_factory=dict)
     threads: list[tuple[ThreadKey, str]] = field(default_factory=list)
     records: dict[Subject, int] = field(default_factory=dict)

@@ -57,16 +57,18 @@ class EngineInfo:
 async def examine(transport: Transport, needed: Rights) -> EngineInfo:
     """Ask the engine. Raises EngineDown, EngineDenied."""
     reply = await transport.send("GET", "/version")
-    now = datetime.now(UTC)
+    now, told = datetime.now(UTC), told_at(reply.headers)
     version = str(reply.value(dict).get("version", "unknown"))
-    return EngineInfo(version, _clock_ahead(reply.headers, now), await _lacking(transport, needed))
+    return EngineInfo(version, told - now if told else None, await _lacking(transport, needed))
 
 
-def _clock_ahead(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+def told_at(headers: Mapping[str, str]) -> datetime | None:
+    """Return when an answer was given, by the engine's clock; None if it does not say."""
     try:
-        return parsedate_to_datetime(headers["Date"]) - now
-    except (KeyError, ValueError, TypeError):  # TypeError: a date without a zone
+        told = parsedate_to_datetime(headers["Date"])
+    except (KeyError, ValueError, TypeError):
         return None
+    return told if told.tzinfo else None
 
 
 async def _lacking(transport: Transport, needed: Rights) -> tuple[str, ...]:

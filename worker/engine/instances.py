@@ -18,6 +18,7 @@ from worker.domain.processes import Result
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE
 from worker.domain.watching import TaskSeen
 from worker.engine.failures import describe
+from worker.engine.info import told_at
 from worker.engine.lists import Lists
 from worker.engine.transport import Transport
 from worker.errors import EngineDown
@@ -52,6 +53,10 @@ class RestInstances:
     def __init__(self, transport: Transport, lists: Lists) -> None:
         self._transport = transport
         self._lists = lists
+
+    async def now(self) -> datetime | None:
+        """See `ports.ending.Instances.now`."""
+        return told_at((await self._transport.send("GET", "/version")).headers)
 
     async def running(self, ids: Collection[str]) -> frozenset[str]:
         """See `ports.ending.Instances.running`."""

@@ -1,6 +1,7 @@
 """Where it is kept what is used of budgets."""
 
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Protocol
 
 from worker.domain.budgets import Counter, Scope, Usage
@@ -8,6 +9,10 @@ from worker.domain.budgets import Counter, Scope, Usage
 
 class BudgetBook(Protocol):
     """All workers of one engine share it. Every method may raise StoreDown, and may be repeated after a lost reply."""
+
+    async def today(self) -> date:
+        """Return the day for which is counted, in UTC and by the clock that all workers share."""
+        ...
 
     async def charge(self, counter: Counter, call: str, most: Usage) -> tuple[bool, Usage]:
         """Count all that a call may take as used, before it starts; False, and nothing counted, if it is too much.

@@ -31,6 +31,10 @@ class ThreadIndex(Protocol):
     lease: timedelta
     """How long a hold lives without renewal."""
 
+    async def now(self) -> datetime:
+        """Tell the time by Redis' clock, which all workers share."""
+        ...
+
     async def threads(self) -> list[Kept]:
         """Look at everything of this engine's."""
         ...
@@ -120,6 +124,10 @@ class Orders(Protocol):
 
 class Instances(Protocol):
     """Which process instances run, and what of ours they have. Every method may raise EngineDown."""
+
+    async def now(self) -> datetime | None:
+        """Tell the time by the engine's clock, to a second or two; None if it does not say."""
+        ...
 
     async def running(self, ids: Collection[str]) -> frozenset[str]:
         """Which of these run, suspended ones included."""

@@ -7,8 +7,8 @@ from typing import cast
 from worker.domain.budgets import Counter, Limit, Scope, Usage
 from worker.redis.connect import Client
 from worker.redis.formats import CorruptRecord
-from worker.redis.keys import budget, read_budget
-from worker.redis.runner import Runner, ms
+from worker.redis.keys import budget, read_budget, stem
+from worker.redis.runner import Runner, moment, ms
 
 DAY_FOR = timedelta(days=3)
 """How long a day is remembered: a call may end long after midnight."""
@@ -25,6 +25,10 @@ class RedisBudgets:
         self._prefix = prefix
         self._engine = engine
         self._keep = keep
+
+    async def today(self) -> date:
+        """See `ports.budgets.BudgetBook.today`."""
+        return moment(await self._runner.run("clock", [f"{stem(self._prefix, self._engine)}:clock"])).date()
 
     async def charge(self, counter: Counter, call: str, most: Usage) -> tuple[bool, Usage]:
         """See `ports.budgets.BudgetBook.charge`."""

@@ -14,7 +14,7 @@ from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, dump_decision, is_newer, load_former, named
 from worker.redis.keys import Keys, read_name, stem, unrecorded
-from worker.redis.runner import Runner, ms
+from worker.redis.runner import Runner, moment, ms
 from worker.redis.store import ANSWERED_FOR
 from worker.runtime.clock import monotonic
 from worker.runtime.portions import portions
@@ -43,6 +43,10 @@ class RedisThreadIndex:
         self._engine = engine
         self.lease = lease
         self._keep = keep
+
+    async def now(self) -> datetime:
+        """See `ports.ending.ThreadIndex.now`."""
+        return moment(await self._runner.run("clock", [f"{stem(self._prefix, self._engine)}:clock"]))
 
     async def threads(self) -> list[Kept]:
         """See `ports.ending.ThreadIndex.threads`."""

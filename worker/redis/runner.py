@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -40,6 +40,11 @@ def _scripts() -> Mapping[str, Script]:
 def ms(duration: timedelta) -> int:
     """Milliseconds, as scripts take times."""
     return int(duration.total_seconds() * 1000)
+
+
+def moment(milliseconds: int) -> datetime:
+    """Return the time that `clock` tells."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
 
 
 class Runner:

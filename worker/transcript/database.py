@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from worker.errors import Permanent, TranscriptDown, Unstorable
+from worker.runtime.readers import Readers
 from worker.telemetry.logs import Event
 from worker.transcript import migrating
 from worker.transcript.failures import ERRORS, is_damage, translated
@@ -65,6 +66,7 @@ class Database:
         # SQLite has one writer; its own waiting is a sleep that may starve one of many.
         self._turn = asyncio.Lock() if file else None
         self._hurried: Hurried | None = None
+        self._readers = Readers()
 
     def hurried(self) -> Hurried:
         """Give what reads beside everything else, for whom nobody waits. It is closed with the database."""
@@ -88,13 +90,18 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection to read from."""
-        try:
-            await self._prepare()
-            async with self._engine.connect() as connection:
-                yield connection
-        except ERRORS as exc:
-            raise self._meant(exc) from exc
+        """Give a connection to read from; not within another one. However many people read, the work has its own."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._readers.place())
+            except TimeoutError as exc:
+                raise TranscriptDown("too much is read at once") from exc
+            try:
+                await self._prepare()
+                async with self._engine.connect() as connection:
+                    yield connection
+            except ERRORS as exc:
+                raise self._meant(exc) from exc
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Do some work in one transaction, and return when it is on disk; an error undoes it all.

@@ -151,7 +151,7 @@ class Assigning:
             "instance": instance,
             "task": task.id,
         }
-        return charging.counters(names)
+        return await charging.counters(names)
 
     async def with_schema(self, assignment: Assignment) -> Assignment:
         """Have the schema or questions that hold here; not before the journal knows the task, as they may end us."""

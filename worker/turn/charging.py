@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
@@ -21,24 +20,13 @@ from worker.turn.cost import priced
 log = structlog.get_logger()
 
 
-def _utc() -> datetime:
-    return datetime.now(UTC)
-
-
 class Charging:
     """The budgets of a worker, and the book of what is used of them."""
 
-    def __init__(
-        self,
-        book: BudgetBook,
-        budgets: Budgets,
-        prices: Mapping[str, Prices],
-        now: Callable[[], datetime] = _utc,
-    ) -> None:
+    def __init__(self, book: BudgetBook, budgets: Budgets, prices: Mapping[str, Prices]) -> None:
         self._book = book
         self._budgets = budgets
         self._prices = prices
-        self._now = now
 
     def use(self, budgets: Budgets) -> None:
         """Go by other limits from the next call on; what is used stays."""
@@ -49,9 +37,9 @@ class Charging:
         """Whether it has to be known which instance is at the top of a task's callers."""
         return "root" in self._budgets.limits
 
-    def counters(self, names: Mapping[Scope, str]) -> tuple[Counter, ...]:
-        """Say what is counted for calls of a place with these names, today."""
-        return self._budgets.counters(names, self._now().date())
+    async def counters(self, names: Mapping[Scope, str]) -> tuple[Counter, ...]:
+        """Say what is counted for calls of a place with these names, today. Raises StoreDown."""
+        return self._budgets.counters(names, await self._book.today() if self._budgets.wants_day(names) else None)
 
     def most(self, assistant: Assistant, input_tokens: int) -> Usage:
         """Say what a call may take that reads so many tokens. Raises OverBudget where nobody can tell."""

@@ -3,7 +3,6 @@
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from worker.domain.budgets import DAILY, Budgets, Counter, Usage
 from worker.domain.money import Money
@@ -18,7 +17,7 @@ async def budgets_(desk: Desk, options: Namespace) -> int:
     if desk.settings.budgets_file is None:
         raise Permanent("there are no budgets: BUDGETS_FILE is not set")
     limits = budgets.load(desk.settings.budgets_file)
-    today = datetime.now(UTC).date()
+    today = await desk.adapters.budgets.today()
     scopes = [options.scope] if options.scope else sorted(DAILY)
     counted = []
     for scope in scopes:

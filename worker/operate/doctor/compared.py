@@ -193,7 +193,7 @@ def clocks(ahead: Mapping[str, timedelta]) -> list[Finding]:
     )
     advice = (
         "Set the clock that is wrong. Deadlines go by Redis' clock alone, so no turn suffers; times in the transcript "
-        "are Redis', and retention compares the engine's with the worker's."
+        "are Redis', and nothing ends by its age while ours or the engine's is five minutes apart from it."
     )
     return [_finding("clocks", Level.WARNING, told, advice)]
 

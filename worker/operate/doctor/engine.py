@@ -98,7 +98,7 @@ def rights(info: EngineInfo, *, sees_any: bool) -> Finding:
 
 
 def clock(info: EngineInfo) -> Finding:
-    """Compare the clocks. Nothing depends on it, but people compare logs with Cockpit."""
+    """Compare the clocks. No turn depends on it, but people compare logs with Cockpit, and ends go by their age."""
     ahead = info.clock_ahead
     if ahead is None:
         return _finding("clock", Level.UNKNOWN, "the engine's answer has no date")
@@ -106,7 +106,10 @@ def clock(info: EngineInfo) -> Finding:
     if abs(ahead) <= CLOCKS_APART:
         return _finding("clock", Level.OK, "the engine's and ours agree to the minute")
     said = f"the engine's is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} ours"
-    advice = "Set the clock that is wrong. The worker does not mind, but its log and Cockpit will not match."
+    advice = (
+        "Set the clock that is wrong. The worker's log and Cockpit will not match, and while they "
+        "are five minutes apart nothing ends by its age."
+    )
     return _finding("clock", Level.WARNING, said, advice)
 
 

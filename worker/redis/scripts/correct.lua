@@ -18,7 +18,7 @@ if ARGV[3] ~= '' and money ~= '' and currency == ARGV[4] then -- of another one 
   redis.call('HINCRBY', KEYS[1], 'money' .. other, ARGV[3] - money)
   money = ''
 end
-if tokens == '' and money == '' then
+if tokens == '' and (money == '' or money == '0') then -- where nobody knows the price none was charged
   redis.call('HDEL', KEYS[1], name)
 else
   redis.call('HSET', KEYS[1], name, tokens .. ':' .. money .. other)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.errors import IssuerDown, StoreDown
 from worker.ports.rates import Rate, Rates
 from worker.runtime.clock import monotonic
+from worker.runtime.readers import READER
 from worker.web.api.access import Access
 from worker.web.api.grants import Grant, Sight
 from worker.web.api.login import PATH as LOGIN
@@ -152,11 +153,15 @@ class Gate:
         if status := _too_large(scope):
             return await problem(status)(scope, receive, send)
         scope["grant"], scope["sight"] = grant, self._sight
-        if scope["type"] == "http":
-            return await self._app(scope, receive, send)
-        if not is_welcome(Headers(scope=scope), self._origins):
-            return await problem(403, "No page from elsewhere may open a socket here.")(scope, receive, send)
-        return await self._app(scope, self._paced(receive, grant, client), send)
+        reader = READER.set(grant.who if grant else client)
+        try:
+            if scope["type"] == "http":
+                return await self._app(scope, receive, send)
+            if not is_welcome(Headers(scope=scope), self._origins):
+                return await problem(403, "No page from elsewhere may open a socket here.")(scope, receive, send)
+            return await self._app(scope, self._paced(receive, grant, client), send)
+        finally:
+            READER.reset(reader)
 
     def _paced(self, receive: Receive, grant: Grant | None, client: str) -> Receive:
         """Let a socket's client say no more than it could ask: what is too much waits, and the client with it."""

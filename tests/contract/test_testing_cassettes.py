@@ -127,6 +127,20 @@ async def test_an_answer_that_is_replayed_stands_on_its_conversation(tape: Tape)
             assert [item["role"] for item in thread["items"] if item["type"] == "message"] == ["user", "assistant"]
 
 
+async def test_what_a_conversation_begins_with_goes_to_the_real_provider(tape: Tape, real: ModelServer) -> None:
+    async with tape.run("conversations", "once") as provider:
+        assert isinstance(provider.provider, OpenAIProvider)
+        told = [Said("developer", "This goes on."), Said("user", "One?"), Said("assistant", "One.")]
+        provider.thread = await provider.provider.create_thread({"assistant": "analyst"}, told)
+        await provider.ask(STEPS[0])
+    [request] = real.requests("responses.create")
+    assert [(each["role"], each["content"]) for each in request["body"]["input"][:-1]] == [
+        ("system", "This goes on."),
+        ("user", "One?"),
+        ("assistant", "One."),
+    ]
+
+
 async def test_neither_key_nor_id_nor_ref_is_on_a_cassette(tape: Tape, real: ModelServer) -> None:
     async with tape.run("conversations", "once") as provider:
         await conversation(provider, *STEPS)

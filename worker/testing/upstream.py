@@ -87,7 +87,9 @@ def _messages(items: Any) -> Iterator[Json]:
         if each.get("role"):
             parts = each.get("content") or ()
             text = "".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
-            yield {"type": "message", "role": each["role"], "content": text}
+            # Some servers know no developer; see `worker.providers.openai.short_form`.
+            role = "system" if each["role"] == "developer" else each["role"]
+            yield {"type": "message", "role": role, "content": text}
 
 
 def _parsed(raw: bytes) -> Any:

@@ -131,32 +131,32 @@ const plugin = ((TABLE) => {
   function* flaws({ element, kind, said, parameters, isAsked }) {
     const fixed = 'it is fixed text, in which no expression is evaluated';
     for (const [name, value] of Object.entries(said)) {
-      if (isNamedBy(name) && hasExpression(value)) yield [name, `${name} is ${quoted(value)}: ${fixed}`];
+      if (isNamedBy(name) && hasExpression(value)) yield [name, `property ${name} is ${quoted(value)}: ${fixed}`];
       if (name.startsWith('error.') && isAsked && !outcomes.includes(name.slice('error.'.length))) {
-        yield [name, `${name}: unknown outcome; allowed are ${outcomes.join(', ')}`];
+        yield [name, `property ${name}: unknown outcome; allowed are ${outcomes.join(', ')}`];
       }
     }
     for (const [name, form] of Object.entries(forms[kind])) {
       const value = said[name];
-      if (value && !fits(form, value)) yield [name, `${name} is ${quoted(value)}; allowed are ${form.allowed}`];
+      if (value && !fits(form, value)) yield [name, `property ${name} is ${quoted(value)}; allowed are ${form.allowed}`];
     }
     if (!isAsked) {
-      if (!said['record.stage']) yield ['', `no record.stage; allowed are ${forms[kind]['record.stage'].allowed}`];
+      if (!said['record.stage']) yield ['', `property record.stage is missing; allowed are ${forms[kind]['record.stage'].allowed}`];
       return;
     }
     const ofDeployment = (where, name) =>
       name.startsWith(words.deployment) && !whole(words.deployed).test(name)
-        ? [[where, `${where} is ${quoted(name)}; an assistant of the deployment is named deployment:<name>.md`]] : [];
+        ? [[where, `property ${where} is ${quoted(name)}; an assistant of the deployment is named deployment:<name>.md`]] : [];
     if (!parameters.includes('assistant')) yield* ofDeployment('service.name', said['service.name'] || '');
     yield* entries(said['data.input.answers'] || '').flatMap((each) => ofDeployment('data.input.answers', each));
     const result = output(said, element);
     const taken = fields(said).find((each) => [result, `${result}_meta`].includes(each));
-    if (taken) yield ['data.output.fields', `data.output.fields: ${taken} is the name of the result itself`];
+    if (taken) yield ['data.output.fields', `property data.output.fields: ${taken} is the name of the result itself`];
     if ([`${result}_meta`, ...fields(said)].some((each) => each.length > TABLE.longest)) {
-      yield ['data.output', `data.output: a variable's name has ${TABLE.longest} characters at most`];
+      yield ['data.output', `property data.output: a variable's name has ${TABLE.longest} characters at most`];
     }
     if (said['data.questions'] && said['service.calls'] && Number(said['service.calls']) < Number(said['data.questions.orders'])) {
-      yield ['data.questions.orders', 'data.questions.orders is more than service.calls'];
+      yield ['data.questions.orders', 'property data.questions.orders is more than service.calls'];
     }
   }
 
@@ -167,7 +167,7 @@ const plugin = ((TABLE) => {
     const asked = task.parameters.includes('assistant') ? '?' : holds('service.name');
     for (const { name, said, where } of clashes[task.kind]) {
       const isSo = ([each, pattern]) => whole(pattern).test(each === 'service.name' ? asked : holds(each));
-      if (!left.has(name) && Object.entries(where).every(isSo)) found.push([name, `${name} ${said}`]);
+      if (!left.has(name) && Object.entries(where).every(isSo)) found.push([name, `property ${name} ${said}`]);
     }
     return found;
   }
@@ -202,7 +202,7 @@ const plugin = ((TABLE) => {
   const records = every((process) => process.tasks.filter((each) => each.kind && !each.isAsked));
   const others = every((process) => process.tasks.filter((each) => !each.kind));
   const whether = (is, detail = '', about = '') => (is ? [[detail, about]] : []);
-  const others_ = (process) => process.tasks.filter((each) => !each.kind).map((each) => each.topic);
+  const topicsOfOthers = (process) => process.tasks.filter((each) => !each.kind).map((each) => each.topic);
 
   function* outside(process, all) {
     const seen = new Set([process.id]);
@@ -225,7 +225,7 @@ const plugin = ((TABLE) => {
     }
   }
 
-  function isOfService({ values }) {
+  function misspeltKind({ values }) {
     return Object.entries(values).filter(([name, value]) =>
       closest(value.trim().toLowerCase(), words.kinds) &&
       (name === 'service.type' || closest(name.trim().toLowerCase(), ['service.type'])))[0];
@@ -241,11 +241,11 @@ const plugin = ((TABLE) => {
           .map(({ inner }) => ({ element, detail: `it is a ${kind(element)}, and has service.type=${inner.value}` })));
     },
     'topic-of-others': ours(({ topic }, process) =>
-      whether(topic.trim() && !hasExpression(topic) && others_(process).includes(topic), topic)),
+      whether(topic.trim() && !hasExpression(topic) && topicsOfOthers(process).includes(topic), topic)),
     'topic-expression': ours(({ topic }) => whether(topic.trim() && hasExpression(topic), topic)),
     'topic-elsewhere': ours(({ topic }, process, all) =>
-      whether(topic.trim() && !hasExpression(topic) && !others_(process).includes(topic) &&
-        all.some((each) => each !== process && others_(each).includes(topic)), topic)),
+      whether(topic.trim() && !hasExpression(topic) && !topicsOfOthers(process).includes(topic) &&
+        all.some((each) => each !== process && topicsOfOthers(each).includes(topic)), topic)),
     'no-question': asked(({ documentation, parameters }) => whether(!documentation && !parameters.includes('prompt'))),
     'no-assistant': asked(({ said, parameters }) =>
       whether(!said['service.name'] && !parameters.includes('assistant'), 'set service.name', 'service.name')),
@@ -270,7 +270,7 @@ const plugin = ((TABLE) => {
       return whether(kept['record.stage'] === 'propose' && !closes, 'no task has record.stage=close', 'record.stage');
     }),
     'left-alone': others((task) => {
-      const misspelt = isOfService(task);
+      const misspelt = misspeltKind(task);
       if (misspelt) return [[`${misspelt[0]} is ${quoted(misspelt[1])}, which is not read`, misspelt[0]]];
       const further = Object.keys(task.values).some((each) => each !== 'service.name' && names.includes(each));
       const isMeant = task.said['service.name'] && !('service.type' in task.values) && further;
@@ -330,15 +330,28 @@ const plugin = ((TABLE) => {
     'no-time-to-live': (process) => (process.element.isExecutable && !process.timeToLive.trim() ? [process] : []),
   };
 
-  // What bpmnlint wants of a plugin.
+  // What bpmnlint wants of a plugin: each rule by itself, all of which it asks at once of a model that then may change.
 
-  const said = (about) => (/^an? /.test(about) ? about[0].toUpperCase() + about.slice(1) : `Task ${about}`);
+  let latest;
+  function known(definitions) {
+    if (latest?.definitions !== definitions) {
+      latest = { definitions, processes: read(definitions) };
+      Promise.resolve().then(() => (latest = undefined));
+    }
+    return latest.processes;
+  }
+
+  function sentence(about, detail) {
+    if (detail.startsWith('property ')) return `P${detail.slice(1)}`; // which says it all
+    const said = /^an? /.test(about) ? `A${about.slice(1)}` : `Task ${about}`;
+    return said + (detail && `: ${detail}`);
+  }
   const factory = (id) => () => ({
     check(node, reporter) {
       if (node.$type !== 'bpmn:Definitions') return;
-      const all = read(node);
-      for (const { element, given, detail, about } of all.flatMap((process) => RULES[id](process, all))) {
-        const message = said(TABLE.rules[id].about) + (detail ? `: ${detail}` : '');
+      const all = known(node);
+      for (const { element, given, detail = '', about } of all.flatMap((process) => RULES[id](process, all))) {
+        const message = sentence(TABLE.rules[id].about, detail);
         const path = about && given?.find((each) => each.name === about)?.path;
         reporter.report(element.id, message, ...(path ? [path] : []));
       }

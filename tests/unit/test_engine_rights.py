@@ -51,7 +51,8 @@ class Engine:
     async def send(self, _: str, path: str) -> Reply:
         about = parse_qs(path.partition("?")[2])["resourceId"][0]
         taken = {each.about for each in self.rows_ if each.type == REVOKE}
-        return Reply(200, b'{"authorized": %s}' % (b"false" if about in taken else b"true"))
+        refused = about in taken or about.startswith("taken")
+        return Reply(200, b'{"authorized": %s}' % (b"false" if refused else b"true"))
 
     @property
     def rights(self) -> RestRights:
@@ -69,6 +70,7 @@ GIVEN = [Row(GRANT, f"given-{number}") for number in range(2 * MOST_SINGLE)]
         ([*GIVEN, Row(REVOKE, "taken")], False),
         ([*GIVEN, Row(REVOKE, "taken", user="", group="two")], False),
         ([Row(GLOBAL, "given", user="*"), Row(GRANT, "*")], True),
+        ([*GIVEN, Row(GLOBAL, "taken", user="*")], False),
         ([Row(REVOKE, f"taken-{number}") for number in range(2 * MOST_SINGLE)], False),
         # The same ones twice, by two groups, and what is taken by the other one behind them.
         (

@@ -39,7 +39,9 @@ class RestRights:
         """
         if not await self._may(user, "READ", INSTANCE, ANY):
             return False
-        taken = [name async for name in self._named(await self._rows_of(user, {"type": REVOKE}))]
+        # What everybody has of one instance may be less than what they have of all.
+        asked = [*await self._rows_of(user, {"type": REVOKE}), {"type": GLOBAL}]
+        taken = [name async for name in self._named(asked)]
         if len(taken) > MOST_SINGLE:
             return False
         return all([await self._may(user, "READ", INSTANCE, name) for name in sorted({*taken} - {ANY})])

@@ -26,6 +26,7 @@ from worker.errors import TranscriptDown
 from worker.telemetry import metrics
 from worker.transcript import Database, SqlAsks, SqlRemarks, SqlTranscriptReader, SqlTranscriptWriter, SqlVisits
 from worker.web.api import Access, app, recording, serve, visiting
+from worker.web.api.visits import MOST_EACH
 from worker.web.feeds import Feeds, following, sockets
 
 ANN, BOT, NORTH = (f"{name}-0123456789abcdef" for name in ("ann", "bot", "north"))
@@ -154,6 +155,15 @@ async def test_an_integration_begins_keeps_up_and_ends_its_own_visit(ground: Gro
     assert (late.status, "is over" in late.json["detail"]) == (409, True)
     assert (opened.get() - before[0], closed.get() - before[1]) == (1, 1)
     assert (await ground.arrive("call-8")).json["is_open"]
+
+
+async def test_nobody_is_at_a_conversation_more_often_than_is_good_for_others(ground: Ground) -> None:
+    begun = [await ground.arrive(f"call-{number}") for number in range(MOST_EACH + 1)]
+    assert [each.status for each in begun] == [201] * MOST_EACH + [409]
+    assert (await ground.arrive("call-0")).status == 201, "it is there already"
+    assert (await ground.arrive("call-0", ANN)).status == 201
+    await ground.call(f"visits/{begun[0].json['id']}", BOT, "DELETE")
+    assert (await ground.arrive("another")).status == 201
 
 
 async def test_a_late_message_is_kept_after_its_visit_is_closed(ground: Ground) -> None:

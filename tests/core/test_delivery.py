@@ -9,7 +9,7 @@ import pytest
 from tests.core.rig import Core
 from tests.fakes.engine import Job
 from worker.domain.tasks import Task, Variable
-from worker.domain.threads import Answer, Outcome
+from worker.domain.threads import Answer, Entered, Outcome, ThreadKey
 from worker.errors import (
     Conflict,
     EngineDenied,
@@ -22,6 +22,8 @@ from worker.errors import (
 )
 from worker.loop.delivery import REPORT_TRIES, Delivery
 from worker.loop.lease import Lease
+from worker.redis.keys import Keys
+from worker.redis.store import DONE_FOR
 from worker.turn.facts import TurnFacts
 from worker.turn.verdict import Abandon, BpmnError, Case, Complete, Fail, Park, Unlock, Verdict
 
@@ -41,11 +43,10 @@ class Hand:
         [self.task] = await self.worker.engine.fetch(self.worker.topics.topics, 1)
         self.lease = Lease.of(self.task, self.worker.engine.lock)
 
-    async def tell(self, verdict: Verdict) -> Verdict:
-        delivery = Delivery(self.worker.engine, self.core.threads)
-        return await delivery.deliver(
-            self.task, verdict, TurnFacts("frame"), Case("frame", "analyst", 3, True), self.lease
-        )
+    async def tell(self, verdict: Verdict, key: ThreadKey | None = None) -> Verdict:
+        delivery, facts = Delivery(self.worker.engine, self.core.threads), TurnFacts("frame")
+        facts.key = key
+        return await delivery.deliver(self.task, verdict, facts, Case("frame", "analyst", 3, True), self.lease)
 
     def calls(self, method: str) -> int:
         return len(self.worker.engine.script.named(method))
@@ -272,6 +273,17 @@ async def test_a_business_outcome_is_thrown(hand: Hand) -> None:
 
     assert await hand.tell(thrown) == thrown
     assert hand.job.error_code == "NO_REVIEW"
+
+
+@pytest.mark.parametrize("verdict", [DONE, BpmnError("NO_REVIEW", "refused")])
+async def test_what_the_engine_has_for_good_is_journalled_for_an_hour(hand: Hand, verdict: Verdict) -> None:
+    key = ThreadKey("default", "instance", "analyst")
+    entry = await hand.core.threads.enter(key, hand.task.id)
+    assert isinstance(entry, Entered)
+    await hand.core.threads.keep_answer(entry.hold, 1, Answer("no", Outcome.REFUSED), published=False)
+    await hand.tell(verdict, key)
+    left = await hand.core.redis.pttl(Keys.of("aw", key).turn(hand.task.id))
+    assert 0 < left <= DONE_FOR / timedelta(milliseconds=1)
 
 
 async def test_a_business_outcome_that_is_refused_by_chance_is_thrown_again(hand: Hand) -> None:

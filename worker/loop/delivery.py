@@ -232,15 +232,13 @@ class Delivery:
             return
         with suppress(StoreDown):
             match verdict:
-                case Complete():
+                case Complete() | BpmnError():  # neither comes again
                     await self._threads.close(facts.key, task.id)
                 case Fail():
                     # Behind the report: else, were that lost, the engine's number would look raised by a person.
                     await self._threads.note_retries(facts.key, task.id, verdict.retries)
                     if verdict.drops_answer:
                         await self._threads.drop_answer(facts.key, task.id, facts.attempt)
-                case BpmnError():
-                    await self._threads.drop_answer(facts.key, task.id, facts.attempt)
                 case _:
                     pass
 

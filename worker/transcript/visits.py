@@ -22,7 +22,8 @@ from worker.transcript.words import clean
 from worker.transcript.writing import owned
 
 MOST = 100
-"""Visits of one session that are read."""
+"""Visits of one session that are read, and of those that are over kept."""
+NEWEST = (visits.c.began_at.desc(), visits.c.id)
 AT_ONCE = 200
 """Visits that one statement names, or that are closed at once."""
 
@@ -62,6 +63,10 @@ class SqlVisits:
         if (await connection.execute(select(1).where(there))).first() is not None:
             insert = self._database.insert(visits).on_conflict_do_nothing(index_elements=[visits.c.id])
             await connection.execute(insert, {"engine": self._engine, **row})
+            # One more for each page and each feed that begins: what nobody is shown any more goes.
+            over = (visits.c.session_id == row["session_id"]) & visits.c.ended_at.is_not(None)
+            older = select(visits.c.id).where(over).order_by(*NEWEST).offset(MOST)
+            await connection.execute(delete(visits).where(visits.c.id.in_(older)))
 
     async def heartbeats(self) -> Collection[str]:
         """See `ports.visits.VisitBook.heartbeats`."""
@@ -141,7 +146,7 @@ class SqlVisits:
         own = select(visits).where(visits.c.session_id == clean(session_id))
         if is_open is not None:
             own = own.where(visits.c.ended_at.is_(None) if is_open else visits.c.ended_at.is_not(None))
-        return await self._read(own.order_by(visits.c.began_at.desc(), visits.c.id).limit(MOST))
+        return await self._read(own.order_by(*NEWEST).limit(MOST))
 
     async def _read(self, query: Select[Any]) -> Sequence[Visit]:
         async with self._database.reading() as connection:

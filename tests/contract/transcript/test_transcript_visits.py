@@ -73,6 +73,17 @@ async def test_what_was_over_before_it_could_be_written_is_written_with_its_end(
     assert (over.is_open, over.duration_seconds) == (False, 120.0)
 
 
+async def test_of_visits_that_are_over_those_that_are_shown_are_kept(
+    book: SqlVisits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.transcript.visits.MOST", 2)
+    await book.keep(ONE, [stay("9", began=timedelta(hours=9)), stay("8", session_id=OTHER, ended=NONE)])
+    for number in range(1, 5):
+        await book.keep(ONE, [stay(str(number), began=timedelta(minutes=9 - number), ended=NONE)])
+    assert await names(book, is_open=False) == ["4", "3"]
+    assert [await book.visit(name * 32) is None for name in "1298"] == [True, True, False, False]
+
+
 async def test_of_many_visits_each_stands_at_its_session(book: SqlVisits) -> None:
     await book.keep(ONE, [stay("1", session_id=OTHER), stay("2"), stay("3", person=MARY, began=timedelta(minutes=1))])
     assert (await names(book), await names(book, OTHER)) == (["2", "3"], ["1"])

@@ -18,6 +18,9 @@ from worker.web.api.grants import Grant, MayRead
 from worker.web.api.routes import Id, found
 from worker.web.api.routing import Extension, adding, below_api, from_application
 
+MOST_EACH = 20
+"""Open visits of one person at one session."""
+
 
 class Arrival(BaseModel):
     """A visit. The client names it, so that it may send this again: the same id is the same visit."""
@@ -59,6 +62,9 @@ class _Clients:
         session = found(await self.conversations.session(session_id, within=grant.limits))
         name = visits.visit_id(session.id, grant.speaker, client_id)
         is_new = await self.book.visit(name) is None
+        here = await self.book.of_session(session.id, is_open=True) if is_new else ()
+        if len([each for each in here if each.person_id == grant.speaker.id]) >= MOST_EACH:
+            raise HTTPException(409, f"You are here {MOST_EACH} times already: end a visit, or wait until it is over.")
         visit = await self.book.begin(name, session.id, grant.speaker)
         if visit is None:
             raise HTTPException(410, "This conversation is erased, or names nobody any more.")

@@ -16,6 +16,7 @@ from worker.domain.tasks import (
     ASSISTANT,
     DECISION_RECORD,
     LOOP_COUNTER,
+    MEMORY_APPROVAL,
     META_SUFFIX,
     Activity,
     Definition,
@@ -65,7 +66,8 @@ class Property:
 PROPERTIES = (
     Property(
         "service.type",
-        "this task is for this worker: `assistant`, or `decision-record`, which puts together what was decided",
+        "this task is for this worker: `assistant`; `decision-record`, which puts together what was decided; or "
+        "`memory-approval`, by which persons approve what is remembered",
         "the task is not this worker's",
     ),
     Property(
@@ -197,13 +199,22 @@ PROPERTIES = (
         "the assistant's, else nobody has to",
     ),
     Property(
+        "memory.signed",
+        "of a `memory-approval`: ids of the persons' tasks whose forms approve, separated by commas; all have to say "
+        "yes",
+        "needed there",
+    ),
+    Property(
+        "memory.accepted", "of a `memory-approval`: the variable by which a form says yes, a Boolean", "`accepted`"
+    ),
+    Property(
         "error.<outcome>", "code of the BPMN error to throw for this outcome", "a failure, and in the end an incident"
     ),
 )
 """Every property there is. Durations are written as in BPMN timers: `PT90S`, `PT5M`, `P1D`."""
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "service.type": (ASSISTANT, DECISION_RECORD),
+    "service.type": (ASSISTANT, DECISION_RECORD, MEMORY_APPROVAL),
     "service.thread": SHARINGS,
     "service.thread.required": ("true", "false"),
     "service.confidence.uncalibrated": ("allow",),
@@ -281,6 +292,21 @@ class RecordProperties:
     output: str
     fields: Mapping[str, str]
     has_text: bool = False
+    retries: int | None = None
+    retry_delay: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalProperties:
+    """The wishes of one task by which persons approve what is remembered.
+
+    `signed` names the persons' tasks whose forms say so, `accepted` the variable by which they do.
+    """
+
+    signed: tuple[str, ...]
+    accepted: str
+    output: str
+    fields: Mapping[str, str]
     retries: int | None = None
     retry_delay: timedelta | None = None
 
@@ -365,6 +391,27 @@ def read_record(task: Task, activity: Activity, definition: Definition | None = 
         output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
         fields=_fields(said.get("data.output.fields", "")),
         has_text=_one_of(said, "record.text") == "true",
+        retries=_number(said, "service.retries", MOST_RETRIES),
+        retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
+    )
+
+
+def read_approval(task: Task, activity: Activity, definition: Definition | None = None) -> ApprovalProperties:
+    """Read the properties of a fetched task by which persons approve. Raises BadDefinition as `read` does."""
+    said = {name: value.strip() for name, value in activity.properties.items()}
+    _check_fixed(said)
+    signed = tuple(dict.fromkeys(filter(None, map(str.strip, said.get("memory.signed", "").split(",")))))
+    if not signed:
+        raise BadDefinition("the task says no memory.signed; name there the persons' tasks that approve")
+    if said.get("memory.subject"):
+        raise BadDefinition(
+            "property memory.subject is of tasks for assistants, whose answers are proposed; take it out"
+        )
+    return ApprovalProperties(
+        signed=signed,
+        accepted=said.get("memory.accepted") or "accepted",
+        output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
+        fields=_fields(said.get("data.output.fields", "")),
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
     )

@@ -20,6 +20,7 @@ _RECORDS: Final = frozenset(
 _OF_RECORDS: Final = frozenset(
     f"record.{each}" for each in ("stage", "scope", "given", "signed", "accepted", "answer", "text")
 )
+_OF_APPROVALS: Final = frozenset({"memory.signed", "memory.accepted"})
 _OF_QUESTIONS: Final = frozenset(
     {
         "data.questions",
@@ -69,14 +70,14 @@ KINDS: Final = (
         "Assistant: task",
         "An assistant answers the task's documentation in words.",
         "assistant",
-        without=_OF_QUESTIONS | _OF_STRUCTURES | _OF_RECORDS,
+        without=_OF_QUESTIONS | _OF_STRUCTURES | _OF_RECORDS | _OF_APPROVALS,
     ),
     Kind(
         "structured-answer",
         "Assistant: structured answer",
         "An assistant answers the task's documentation in JSON that fits a schema; parts of it become variables.",
         "assistant",
-        without=_OF_QUESTIONS | _OF_RECORDS,
+        without=_OF_QUESTIONS | _OF_RECORDS | _OF_APPROVALS,
         left_out={"data.output.type": "Text"},
     ),
     Kind(
@@ -84,7 +85,7 @@ KINDS: Final = (
         "Assistant: decision questions",
         "An assistant answers closed questions, and says how sure it is where its provider can tell.",
         "assistant",
-        without=_OF_STRUCTURES | _OF_RECORDS | _OF_THREADS,
+        without=_OF_STRUCTURES | _OF_RECORDS | _OF_THREADS | _OF_APPROVALS,
         needed=frozenset({"data.questions"}),
     ),
     Kind(
@@ -94,6 +95,14 @@ KINDS: Final = (
         "decision-record",
         only=_RECORDS | _OF_RECORDS,
         needed=frozenset({"record.stage"}),
+    ),
+    Kind(
+        "memory-approval",
+        "Memory approval",
+        "Approves, or refuses, what is proposed to be remembered, as persons' forms said. No assistant is asked.",
+        "memory-approval",
+        only=_RECORDS - {"record.id"} | _OF_APPROVALS,
+        needed=frozenset({"memory.signed"}),
     ),
 )
 

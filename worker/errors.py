@@ -206,6 +206,10 @@ class HistoryUnread(Transient):
     is_trouble = True
 
 
+class NotProposed(Transient):
+    """What was answered is on its way to be proposed, and cannot be approved before."""
+
+
 class ThreadLocked(Transient):
     """Another call runs on this conversation."""
 

@@ -53,6 +53,7 @@ from worker.specs.deployed import Deployed
 from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn.answering import Answering
+from worker.turn.approving import ApprovalTurn
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
 from worker.turn.handler_turn import HandlerTurn
@@ -192,7 +193,14 @@ async def work(
             await _remembering(settings, adapters, stack),
         )
         answering = Answering(threads_of, ground)
-        turn = Turn(engine, answering, specs, ground, _records(settings, adapters, stopped))
+        turn = Turn(
+            engine,
+            answering,
+            specs,
+            ground,
+            _records(settings, adapters, stopped),
+            _approvals(settings, adapters, stopped),
+        )
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
@@ -334,6 +342,12 @@ def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> Record
         settings.record_service_accounts,
         record_key(settings),
     )
+
+
+def _approvals(settings: Settings, adapters: Adapters, stopped: Stopped) -> ApprovalTurn:
+    # What a person hands over from the page to a user task is completed by our own user.
+    others = [*settings.record_service_accounts, *filter(None, [settings.engine_user])]
+    return ApprovalTurn(adapters.engine, adapters.sources, adapters.facts, adapters.outbox, stopped, others)
 
 
 def _chat(adapters: Adapters) -> ChatPorts | None:

@@ -57,6 +57,7 @@ from worker.redis import (
     open_redis,
 )
 from worker.redis.connect import Client as RedisClient
+from worker.runtime.breaker import Breaker
 from worker.settings import Settings
 from worker.telemetry import exporting
 from worker.turn.remembering import RememberingProvider
@@ -106,6 +107,13 @@ class Sharing:
     settings: Settings
     worker_id: str
 
+    def of_memory(self) -> Outages:
+        """Make what is told of outages of the memory that is apart, by the key that it has."""
+        key = self.settings.zep_api_key
+        where = f"{self.settings.zep_url}#{self.settings.zep_api}"
+        spec = ProviderSpec("memory:zep", base_url=where, key=key.get_secret_value() if key else "")
+        return RedisOutages(self.redis, prefix=self.settings.redis_prefix, spec=spec, worker=self.worker_id)
+
     def of(self, spec: ProviderSpec) -> tuple[Seats | None, Outages]:
         """Make its seats, if it has limits, and what is told of its outages."""
         prefix, lease = self.settings.redis_prefix, self.settings.lock
@@ -115,7 +123,10 @@ class Sharing:
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The outside, connected. Providers by their names; without `watchers` nobody reads along."""
+    """The outside, connected. Providers by their names; without `watchers` nobody reads along.
+
+    The `breaker` is that of a memory which is apart.
+    """
 
     engine: RestEngine
     threads: RedisThreads
@@ -148,6 +159,7 @@ class Adapters:
     facts: FactBook | None = None
     memory: Memory | None = None
     forgetting: Memory | None = None
+    breaker: Breaker | None = None
 
     @property
     def sinks(self) -> list[Sink]:
@@ -248,7 +260,8 @@ async def _with_transcript(
 
     url = settings.transcript_url.get_secret_value()
     database = await stack.enter_async_context(transcript.open_database(url, reads_only=reads_only))
-    zep = await _zep(settings, adapters.sharing.redis, stack)
+    breaker = Breaker()
+    zep = await _zep(settings, adapters.sharing.redis, breaker, stack)
     embedded = transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name)
     connected = replace(
         adapters,
@@ -269,6 +282,7 @@ async def _with_transcript(
         memory={"zep": zep, "embedded": embedded}.get(settings.memory),
         # Whoever has a key is asked to forget, whatever is remembered now: it may have something of before.
         forgetting=zep or embedded,
+        breaker=breaker if zep else None,
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
@@ -278,7 +292,7 @@ def memory_engine(settings: Settings) -> str:
     return "" if settings.memory_shared else settings.engine_name
 
 
-async def _zep(settings: Settings, redis: RedisClient, stack: AsyncExitStack) -> Memory | None:
+async def _zep(settings: Settings, redis: RedisClient, breaker: Breaker, stack: AsyncExitStack) -> Memory | None:
     """Open the memory in Zep, if there is a key."""
     if settings.zep_api_key is None:
         return None
@@ -287,7 +301,7 @@ async def _zep(settings: Settings, redis: RedisClient, stack: AsyncExitStack) ->
     prefix = settings.redis_prefix  # tells installations apart, in Zep as in Redis
     known = RedisKnownIds(redis, prefix=prefix, memory="zep")
     where = zep.Connection(settings.zep_api_key.get_secret_value(), settings.zep_api, settings.zep_url, owner=prefix)
-    return await stack.enter_async_context(zep.ZepMemory.open(where, known))
+    return await stack.enter_async_context(zep.ZepMemory.open(where, known, breaker))
 
 
 async def _open_provider(

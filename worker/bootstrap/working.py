@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -34,6 +34,7 @@ from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
+from worker.loop.memory import SharedMemory
 from worker.loop.open_topics import OpenTopics
 from worker.loop.poller import Poller
 from worker.loop.reloading import Reloading
@@ -253,6 +254,7 @@ async def work(
             "outages": dependencies.watch(),
             "fleet": fleet.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
+            **_sharing(adapters),
         }
         if reread is not None:
             _on_hangup(reloading.ask, stopping)
@@ -369,6 +371,13 @@ def _talking(settings: Settings, chat: ChatPorts, desk: Desk, adapters: Adapters
     if adapters.remarks is not None:
         routes.append(api.recording(Noting(chat, adapters.remarks), conversations))
     return routes
+
+
+def _sharing(adapters: Adapters) -> dict[str, Coroutine[Any, Any, None]]:
+    """Have a memory that is apart be known to be down by all workers at once."""
+    if adapters.breaker is None or adapters.forgetting is None:
+        return {}
+    return {"memory": SharedMemory(adapters.forgetting, adapters.breaker, adapters.sharing.of_memory()).watch()}
 
 
 def _say_crash(error: Exception) -> None:

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from worker.domain.memory import Fact, Forgotten, Memo, MemorySubject
 from worker.errors import MemoryDown
 from worker.ports.memory import KnownIds
+from worker.runtime.breaker import Breaker
 from worker.runtime.portions import portions
 from worker.zep.dialect import AGAIN_SECONDS, Dialect, Kept, User
 from worker.zep.facts import Edge, Source, facts, read_edge, read_episode
@@ -48,9 +49,9 @@ class ZepMemory:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, connection: Connection, known: KnownIds) -> AsyncIterator[Self]:
-        """Make the client; nothing is reached yet. Only v4 wants to know ids."""
-        async with Transport.open(connection) as transport:
+    async def open(cls, connection: Connection, known: KnownIds, breaker: Breaker | None = None) -> AsyncIterator[Self]:
+        """Make the client; nothing is reached yet. Only v4 wants to know ids. `breaker`: others may open it, too."""
+        async with Transport.open(connection, breaker or Breaker()) as transport:
             dialect = V2(transport) if connection.dialect == "v2" else V4(transport, known)
             yield cls(dialect, connection.owner)
 

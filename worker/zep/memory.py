@@ -43,7 +43,7 @@ class ZepMemory:
         self._owner = owner
         self._reading = Reading()
         self._users = Lately[User]()
-        self._threads = Lately[str]()
+        self._threads = Lately[tuple[str, str]]()  # whose it is, and which
         self._sources = Lately[Source]()
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
@@ -109,12 +109,20 @@ class ZepMemory:
             self._threads.forget(name.thread(instance))
             user = await self._zep.find_user(name)
             if user is None:
-                return Forgotten(0)
+                return await self._forget_orphan(name, instance)
             removed, is_open = 0, False
             for thread in await self._zep.threads(user, instance):
                 gone, waits = await self._emptied(user, thread)
                 removed, is_open = removed + gone, is_open or waits
             return Forgotten(removed, STAYS, is_open)
+
+    async def _forget_orphan(self, name: UserName, instance: str) -> Forgotten:
+        """Forget a thread that is there although its user is not, as after somebody has deleted that alone."""
+        thread = await self._zep.orphan(name, instance)
+        if thread is None:
+            return Forgotten(0)
+        removed = await self._zep.delete_thread(thread)
+        return Forgotten(removed, open=await self._zep.kept(thread, 1) is not None)
 
     async def check(self) -> None:
         """See `ports.memory.Memory.check`. What was not recalled for want of a right is recalled again after it."""
@@ -147,10 +155,11 @@ class ZepMemory:
 
     async def _sure_thread(self, user: User, instance: str) -> str | Reply:
         name = user.name.thread(instance)
-        if (known := self._threads.get(name)) is not None:
-            return known
+        # A user that was made anew has none of those that were another's.
+        if (known := self._threads.get(name)) is not None and known[0] == user.id:
+            return known[1]
         found = await self._zep.thread(user, instance)
-        return found if isinstance(found, Reply) else self._threads.keep(name, found)
+        return found if isinstance(found, Reply) else self._threads.keep(name, (user.id, found))[1]
 
     async def _written(self, name: UserName, memo: Memo, pieces: list[Message]) -> Reply | None:
         """Write what the thread lacks. A Reply where it turns out that user or thread are gone, or may be."""

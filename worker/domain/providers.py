@@ -44,7 +44,8 @@ class ProviderSpec:
     """One provider. Without a `base_url` it is OpenAI, which wants a key.
 
     The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
-    read, None where nobody said so. What a model costs that has no price is unknown.
+    read, None where nobody said so. `embeddings` is the model by which facts of
+    the memory are found. What a model costs that has no price is unknown.
     """
 
     name: str = OPENAI
@@ -58,6 +59,7 @@ class ProviderSpec:
     proxy: str | None = field(default=None, repr=False)
     schema: Schemas = "loose"
     context_tokens: int | None = None
+    embeddings: str | None = None
     prices: Prices = field(default_factory=Prices)
     prompt_cache: bool | None = None
     limits: Limits = Limits()

@@ -1,6 +1,7 @@
 """A memory on fakes of its ports."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,11 +19,15 @@ class FakeMemory:
     script: Script = field(default_factory=Script)
     facts: dict[str, list[Fact]] = field(default_factory=dict)
     seconds: float = 0.0
+    meanings: list[Sequence[float] | None] = field(default_factory=list)
 
     async def known(self, subject: MemorySubject) -> MemorySubject | None:
         return replace(subject, generation=3)
 
-    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
+    async def recall(
+        self, subject: MemorySubject, question: str, most: int, *, meaning: Sequence[float] | None = None
+    ) -> list[Fact]:
+        self.meanings.append(meaning)
         await self.script.reach("recall", subject, question, most)
         await asyncio.sleep(self.seconds)
         return self.facts.get(subject.digest, [])[:most]

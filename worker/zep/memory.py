@@ -1,7 +1,7 @@
 """Subjects' memory in Zep: a user for each, a thread for each of its instances, messages for each exchange."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -55,7 +55,14 @@ class ZepMemory:
             dialect = V2(transport) if connection.dialect == "v2" else V4(transport, known)
             yield cls(dialect, connection.owner)
 
-    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
+    async def recall(
+        self,
+        subject: MemorySubject,
+        question: str,
+        most: int,
+        *,
+        meaning: Sequence[float] | None = None,  # noqa: ARG002 - Zep knows that for itself
+    ) -> list[Fact]:
         """See `ports.memory.Memory.recall`. What Zep has derived comes first, then what was said."""
         query = " ".join(question.split())[:LONGEST_QUERY]
         most = min(most, MOST_FACTS)

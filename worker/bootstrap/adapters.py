@@ -27,7 +27,7 @@ from worker.ports.ending import Archive, Counting
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
 from worker.ports.limits import Seats
-from worker.ports.memory import FactBook, Memory, Memos
+from worker.ports.memory import Embedder, FactBook, Memory, Memos, Vectors
 from worker.ports.outages import Outages
 from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
 from worker.ports.remarks import RemarkBook
@@ -35,7 +35,15 @@ from worker.ports.sinks import Sink
 from worker.ports.threads import Histories
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.visits import VisitBook
-from worker.providers import ChatModel, Client, DecisionsModel, OpenAIProvider, ResponsesModel, SystemOneModel
+from worker.providers import (
+    ChatModel,
+    Client,
+    DecisionsModel,
+    Embeddings,
+    OpenAIProvider,
+    ResponsesModel,
+    SystemOneModel,
+)
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
@@ -125,7 +133,7 @@ class Sharing:
 class Adapters:
     """The outside, connected. Providers by their names; without `watchers` nobody reads along.
 
-    The `breaker` is that of a memory which is apart.
+    The `breaker` is that of a memory which is apart. `embedder` and `vectors` are there if a provider has embeddings.
     """
 
     engine: RestEngine
@@ -160,6 +168,8 @@ class Adapters:
     memory: Memory | None = None
     forgetting: Memory | None = None
     breaker: Breaker | None = None
+    embedder: Embedder | None = None
+    vectors: Vectors | None = None
 
     @property
     def sinks(self) -> list[Sink]:
@@ -236,7 +246,8 @@ async def connect(
         )
         copies: Callable[[str], Book] | None = None
         if settings.keeps_transcript:
-            adapters, copies = await _with_transcript(adapters, in_redis, settings, stack, reads_only=reads_only)
+            model = next((each.embeddings for each in known.values() if each.embeddings), None)
+            adapters, copies = await _with_transcript(adapters, in_redis, settings, model, stack, reads_only=reads_only)
 
         def account(spec: ProviderSpec, provider: OpenAIProvider) -> Account:
             anchors = RedisAnchors(redis, **mine, provider=spec.name)
@@ -249,20 +260,34 @@ async def connect(
             return replace(connected, seats=seats, outages=outages)
 
         opened = {name: with_workers(await _open_provider(spec, account, stack)) for name, spec in known.items()}
-        yield failpoints.armed(replace(adapters, providers=opened))
+        embedders = [Embeddings(each.client, each.spec.embeddings) for each in opened.values() if each.spec.embeddings]
+        embedder = embedders[0] if embedders else None
+        yield failpoints.armed(replace(adapters, providers=opened, embedder=embedder))
 
 
 async def _with_transcript(
-    adapters: Adapters, in_redis: RedisFormat, settings: Settings, stack: AsyncExitStack, *, reads_only: bool
+    adapters: Adapters,
+    in_redis: RedisFormat,
+    settings: Settings,
+    embeddings: str | None,
+    stack: AsyncExitStack,
+    *,
+    reads_only: bool,
 ) -> tuple[Adapters, Callable[[str], Book]]:
-    """Add the transcript; returns also where it keeps the anchors of a provider's accounts."""
+    """Add the transcript; returns also where it keeps the anchors of a provider's accounts.
+
+    `embeddings` is the model that embeds what is remembered, if there is one.
+    """
     from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
     url = settings.transcript_url.get_secret_value()
     database = await stack.enter_async_context(transcript.open_database(url, reads_only=reads_only))
     breaker = Breaker()
     zep = await _zep(settings, adapters.sharing.redis, breaker, stack)
-    embedded = transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name)
+    vectors = None
+    if embeddings is not None and settings.memory == EMBEDDED and not database.is_sqlite:
+        vectors = transcript.SqlVectors(database, engine=settings.engine_name, model=embeddings)
+    embedded = transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name, vectors=vectors)
     connected = replace(
         adapters,
         formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
@@ -283,6 +308,7 @@ async def _with_transcript(
         # Whoever has a key is asked to forget, whatever is remembered now: it may have something of before.
         forgetting=zep or embedded,
         breaker=breaker if zep else None,
+        vectors=vectors,
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 

@@ -58,6 +58,7 @@ from worker.turn.approving import ApprovalTurn
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
 from worker.turn.handler_turn import HandlerTurn
+from worker.turn.meaning import Meaning
 from worker.turn.recalling import Recalling
 from worker.turn.record_turn import RecordTurn
 from worker.turn.recorder import Recorder
@@ -191,7 +192,7 @@ async def work(
             charging,
             adapters.watchers,
             seats,
-            await _remembering(settings, adapters, stack),
+            await _remembering(settings, adapters, stopped, stack),
         )
         answering = Answering(threads_of, ground)
         turn = Turn(
@@ -325,13 +326,18 @@ async def _handling(
     return [Poller(engine, sieve, slots, handler, dependencies, stopped, stopping, asks_models=False, shown=shown)]
 
 
-async def _remembering(settings: Settings, adapters: Adapters, stack: AsyncExitStack) -> Recalling | None:
+async def _remembering(
+    settings: Settings, adapters: Adapters, stopped: Stopped, stack: AsyncExitStack
+) -> Recalling | None:
     """Begin to remember, and return what recalls; None where nothing is remembered beyond an instance."""
     if adapters.memory is None or adapters.memos is None or adapters.facts is None:
         return None
     redacted = redaction.read(settings.memory_redact).of
     await stack.enter_async_context(Rememberer(adapters.memory, adapters.memos, redacted))
-    return Recalling(adapters.memory, adapters.facts, memory_engine(settings))
+    meaning = None
+    if adapters.embedder is not None and adapters.vectors is not None:
+        meaning = await stack.enter_async_context(Meaning(adapters.embedder, adapters.vectors, redacted, stopped))
+    return Recalling(adapters.memory, adapters.facts, memory_engine(settings), meaning)
 
 
 def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> RecordTurn:

@@ -125,6 +125,7 @@ UNREMEMBERED = Gauge(
     "What has yet to be remembered: waiting, late of these, and proposed to persons. The same at all workers.",
     ["state"],
 )
+EMBEDDED = Counter("worker_memory_embedded", "Facts and questions that were to be embedded.", ["result"])
 ERASURES_OPEN = Gauge("worker_erasures_open", "Orders to erase that are not complete.")
 UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that a sink may not have yet, of all workers.", ["sink"])
 

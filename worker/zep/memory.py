@@ -11,10 +11,10 @@ from worker.domain.memory import Fact, Forgotten, Memo, MemorySubject
 from worker.errors import MemoryDown
 from worker.ports.memory import KnownIds
 from worker.runtime.breaker import Breaker
+from worker.runtime.lately import Lately
 from worker.runtime.portions import portions
 from worker.zep.dialect import AGAIN_SECONDS, Dialect, Kept, User
 from worker.zep.facts import Edge, Source, facts, read_edge, read_episode
-from worker.zep.lately import Lately
 from worker.zep.messages import MOST_AT_ONCE, Message, messages
 from worker.zep.names import UserName
 from worker.zep.refusals import Reading

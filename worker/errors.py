@@ -27,6 +27,7 @@ WorkerError
 │   │   ├── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
 │   │   └── AssistantElsewhere  another worker has the assistant, or may soon
 │   ├── HistoryUnread       what a new thread has to know of what was said cannot be read now
+│   ├── NotProposed         what a person approves is on its way to be proposed
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   │   └── BrokenOff       … because an operator's stop broke it off
 │   └── ThreadLocked        the provider works on this conversation already
@@ -215,6 +216,10 @@ class HistoryUnread(Transient):
 
     excludes_call = True
     is_trouble = True
+
+
+class NotProposed(Transient):
+    """What was answered is on its way to be proposed, and cannot be approved before."""
 
 
 class ThreadLocked(Transient):

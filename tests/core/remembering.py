@@ -1,11 +1,13 @@
 """A memory on fakes of its ports."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tests.fakes.script import Script
 from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, Settled, Waiting
+from worker.errors import BadRequest
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -19,11 +21,15 @@ class FakeMemory:
     facts: dict[str, list[Fact]] = field(default_factory=dict)
     seconds: float = 0.0
     generation: int = 3
+    meanings: list[Sequence[float] | None] = field(default_factory=list)
 
     async def known(self, subject: MemorySubject) -> MemorySubject | None:
         return replace(subject, generation=self.generation)
 
-    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
+    async def recall(
+        self, subject: MemorySubject, question: str, most: int, *, meaning: Sequence[float] | None = None
+    ) -> list[Fact]:
+        self.meanings.append(meaning)
         await self.script.reach("recall", subject, question, most)
         await asyncio.sleep(self.seconds)
         return self.facts.get(subject.digest, [])[:most]
@@ -91,3 +97,48 @@ class FakeMemos:
 
     async def backlog(self) -> Backlog:
         return Backlog(len(self.rows))
+
+
+@dataclass(slots=True)
+class FakeEmbedder:
+    """`ports.memory.Embedder`: what a text means is how long it is."""
+
+    model: str = "m"
+    provider: str = "openai"
+    script: Script = field(default_factory=Script)
+    bad: str = ""
+
+    async def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        await self.script.reach("embed", list(texts))
+        if self.bad in texts:
+            raise BadRequest("too long")
+        return [[float(len(each))] for each in texts]
+
+
+@dataclass(slots=True)
+class FakeVectors:
+    """`ports.memory.Vectors` in dicts."""
+
+    is_ready: bool = True
+    script: Script = field(default_factory=Script)
+    texts: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, Sequence[float]] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+
+    async def is_installed(self) -> bool:
+        return self.is_ready
+
+    async def ready(self) -> bool:
+        await self.script.reach("ready")
+        return self.is_ready
+
+    async def claim(self, most: int) -> Mapping[str, str]:
+        await self.script.reach("claim")
+        due = {name: text for name, text in self.texts.items() if name not in {*self.kept, *self.left}}
+        return dict([*due.items()][:most])
+
+    async def keep(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        self.kept |= vectors
+
+    async def aside(self, fact: str) -> None:
+        self.left.append(fact)

@@ -33,12 +33,23 @@ from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
+from worker.ports.memory import FactBook
 from worker.ports.providers import ThreadProvider, Watchers
-from worker.redis import RedisAnchors, RedisBudgets, RedisFleet, RedisOutages, RedisSeats, RedisStops, RedisThreads
+from worker.redis import (
+    RedisAnchors,
+    RedisBudgets,
+    RedisFleet,
+    RedisOutages,
+    RedisOutbox,
+    RedisSeats,
+    RedisStops,
+    RedisThreads,
+)
 from worker.runtime import background
 from worker.runtime.background import Crew
 from worker.runtime.clock import monotonic
 from worker.turn.answering import Answering
+from worker.turn.approving import ApprovalTurn
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
 from worker.turn.recalling import Recalling
@@ -210,6 +221,7 @@ class Core:
         self.decisions: FakeBook | None = FakeBook()
         self.record_key: SigningKey | None = None
         self.recalling: Recalling | None = None
+        self.facts: FactBook | None = None
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self.book = RedisBudgets(self.redis, prefix="aw", engine="default", keep=KEEP)
@@ -307,7 +319,9 @@ class Core:
         answering = Answering(providers, ground)
         book = None if self.decisions is None else life.lives("decisions", self.decisions)
         records = RecordTurn(engine, FakeSources(self.world), book, stopped, "default", ["tasklist"], self.record_key)
-        turn = Turn(engine, answering, has, ground, records)
+        outbox = RedisOutbox(self.redis, prefix="aw", engine="default")
+        approvals = ApprovalTurn(engine, FakeSources(self.world), self.facts, outbox, stopped, ["tasklist"])
+        turn = Turn(engine, answering, has, ground, records, approvals)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),
             room,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.models import Model
+from tests.servers.postgresql import PostgreSQL
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.domain.memory import Backlog
@@ -89,3 +90,38 @@ async def test_while_the_database_is_locked_turns_go_on_and_all_is_remembered_af
         locked.execute("ROLLBACK")
     await all_remembered(rig, 90)
     assert (await told(rig, model, "ada"))["of"] == 3
+
+
+@pytest.mark.parametrize("kept", ["postgresql"], indirect=True)
+async def test_on_postgresql_with_pgvector_facts_are_found_by_what_they_mean(
+    kept: Rig, record_server: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = kept
+    database = str(rig.settings["transcript_url"]).rpartition("/")[2]
+    record_server.sql("CREATE EXTENSION vector", database)
+    monkeypatch.setenv("FLOW_KEY", "test-key-never-logged")
+    file = tmp_path / "providers.yaml"
+    said = f"api: conversations, base_url: '{rig.provider.base_url}', key: env:FLOW_KEY"
+    file.write_text(f"providers:\n  openai: {{{said}, embeddings: text-embedding-3-small}}\n")
+    rig.settings |= {"providers_file": file, "openai_base_url": None, "openai_api_key": None, "memory": "embedded"}
+    for name, seconds in (("meaning.ROUND", 0.2), ("meaning.QUESTION", 5.0), ("recalling.DEADLINE", 10.0)):
+        monkeypatch.setattr(f"worker.turn.{name}_SECONDS", seconds)
+    wishes = {"memory_subject": "variable:customer", "memory_recall": "1", "data_input": "customer?"}
+    models = [
+        await rig.deploy(rig.step("settle", documentation=each, **wishes))
+        for each in ("Settle the cranes of ann@example.org.", "Settle all pumps.", "Who hires a crane?")
+    ]
+    await rig.start_worker()
+    await rig.run(models[0], {"customer": "ada"})
+    await rig.run(models[1], {"customer": "ada"})
+    await all_remembered(rig)
+    both = "SELECT count(*) FROM memory_vectors WHERE embedding IS NOT NULL"
+    await wait_until(lambda: record_server.sql(both, database) == "2", what="all to be embedded")
+    await rig.run(models[2], {"customer": "ada"})
+
+    question = rig.questions()[-1].partition("### Remembered")[2]
+    assert ("cranes" in question, "pumps" in question) == (True, False)
+    texts = [text for each in rig.provider.requests("embeddings.create") for text in each["body"]["input"]]
+    assert "Who hires a crane?" in texts
+    assert not [each for each in texts if "ann@example.org" in each]
+    assert [each for each in texts if "[email]" in each]

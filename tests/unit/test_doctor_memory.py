@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.core.remembering import FakeMemory, FakeMemos
+from tests.core.remembering import FakeMemory, FakeMemos, FakeVectors
 from tests.samples import ACTIVITY, ASSISTANT
 from worker.domain.memory import Backlog, MemoryWish
 from worker.errors import MemoryDown, MemoryRefused
@@ -42,12 +42,30 @@ async def test_a_memory_that_cannot_be_used_stops_no_work(monkeypatch: pytest.Mo
     for error in (MemoryDown("away"), MemoryRefused("the key")):
         fake = FakeMemory()
         fake.script.next("check", error)
-        used, waiting = memory.checks(fake, FakeMemos(), Settings(_env_file=None))
+        used, waiting, _ = memory.checks(fake, FakeMemos(), Settings(_env_file=None))
         [found] = await used.run()
         assert (found.level, found.said) == (Level.WARNING, str(error))
         assert [each.level for each in await waiting.run()] == [Level.OK]
-    used, _ = memory.checks(None, None, Settings(_env_file=None))
+    used, *_ = memory.checks(None, None, Settings(_env_file=None))
     assert "off" in (await used.run())[0].said
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "vectors", "level", "said"),
+    [
+        ("m", FakeVectors(), Level.OK, "by what they mean, too: m"),
+        ("m", FakeVectors(is_ready=False), Level.WARNING, "no extension vector"),
+        ("m", None, Level.WARNING, "m is asked where they are in PostgreSQL alone"),
+    ],
+)
+async def test_whether_facts_are_found_by_what_they_mean_is_said(
+    embeddings: str, vectors: FakeVectors | None, level: Level, said: str
+) -> None:
+    *_, meaning = memory.checks(FakeMemory(), FakeMemos(), Settings(_env_file=None), embeddings, vectors)
+    [found] = await meaning.run()
+    assert (found.level, said in found.said) == (level, True)
+    *_, meaning = memory.checks(FakeMemory(), FakeMemos(), Settings(_env_file=None))
+    assert await meaning.run() == []
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def test_ids_that_fit_stand_in_metadata_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "ours"), [("assistant", True), ("decision-record", True), ("Assistant", False), (None, False)]
+    ("kind", "ours"),
+    [("assistant", True), ("decision-record", True), ("memory-approval", True), ("Assistant", False), (None, False)],
 )
 def test_only_activities_that_say_so_are_ours(kind: str | None, *, ours: bool) -> None:
     properties = {} if kind is None else {"service.type": kind}
@@ -94,6 +95,8 @@ def test_a_record_is_told_from_an_assistant_s_task_and_needs_no_variable_of_the_
     record = dataclasses.replace(ACTIVITY, properties={"service.type": "decision-record"})
     assert (record.is_record, record.is_for_assistant) == (True, False)
     assert record.needs == frozenset({"loopCounter"}), "an empty list would bring all of them"
+    approval = dataclasses.replace(ACTIVITY, properties={"service.type": "memory-approval"})
+    assert (approval.is_approval, approval.is_record, approval.needs) == (True, False, record.needs)
 
 
 DATA = [

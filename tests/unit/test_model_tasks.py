@@ -133,6 +133,7 @@ def test_an_expression_in_a_question_is_read_as_it_stands_unless_there_is_a_prom
         ({"service.name": "analyst", "data.output": "x"}, None),
         ({"Service.Type": "assistant"}, None),
         ({"service.typ": "decision-record"}, None),
+        ({"service.type": "memory-aproval"}, None),
         ({"service.type ": "assistant"}, SPECS),
         ({"service.type": "Assistant"}, None),
         ({"service.type": " assistant"}, None),

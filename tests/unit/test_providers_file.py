@@ -49,6 +49,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
             proxy: env:PROXY
             schema: strict
             context_tokens: 128000
+            embeddings: text-embedding-3-small
             prompt_cache: true
             takes: [images, pdf]
             limits: {at_once: 2, requests_per_minute: 300, tokens_per_minute: 200000}
@@ -75,6 +76,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
         proxy="http://user:very-secret@proxy:3128",
         schema="strict",
         context_tokens=128_000,
+        embeddings="text-embedding-3-small",
         prompt_cache=True,
         takes=frozenset({"images", "pdf"}),
         limits=Limits(at_once=2, requests_per_minute=300, tokens_per_minute=200_000),
@@ -126,6 +128,10 @@ MISTAKES = {
     f"providers:\n  a: {{api: chat, {AT}, proxy: 'proxy:3128'}}": "2: proxy: must be an address such as",
     f"providers:\n  'a b': {{api: chat, {AT}}}": "2: …: a name is letters",
     f"providers:\n  a: {{api: chat, {AT}, context_tokens: 7}}": "2: context_tokens: ",
+    f"providers:\n  a: {{api: chat, {AT}, embeddings: m}}\n  b: {{api: chat, {AT}, embeddings: m}}": (
+        "2: b: embeddings: a has them already"
+    ),
+    f"providers:\n  a: {{api: chat, {AT}, embeddings: ''}}": "2: embeddings: ",
     f"{PRICED}\n      m: {{input: 1}}": "4: output: is missing",
     f"{PRICED}\n      m:\n        input: 1\n        output: cheap": "6: output: must be a valid number",
     f"{PRICED}\n      m:\n        output: 1\n        input: -1": "6: input: must be greater than or equal to 0",

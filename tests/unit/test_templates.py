@@ -13,7 +13,7 @@ from worker.engine import definitions
 from worker.modelling import properties
 from worker.modelling.forms import CHOICES
 from worker.modelling.properties import BAD_OUTCOMES, PROPERTIES, Property
-from worker.operate.models import records, tasks
+from worker.operate.models import approvals, records, tasks
 from worker.operate.models.rules import Rule
 from worker.operate.templates import kinds, texts
 from worker.operate.templates.kinds import KINDS, Kind, template
@@ -39,7 +39,7 @@ def test_a_property_that_is_added_to_the_table_gets_its_field_and_group(monkeypa
     added = Property("colour.of_tie", "a `colour`", "none")
     monkeypatch.setattr(kinds, "PROPERTIES", (*PROPERTIES, added))
     made = [template(kind, None) for kind in KINDS]
-    assert ["colour.of_tie" in fields(each) for each in made] == [True, True, True, False]
+    assert ["colour.of_tie" in fields(each) for each in made] == [True, True, True, False, False]
     assert {"id": "colour", "label": "Colour"} in made[0]["groups"]
     assert fields(made[0])["colour.of_tie"]["description"] == "A colour. Empty: none."
 
@@ -118,12 +118,15 @@ def applied(made: dict[str, Any], **said: str) -> str:
 def test_a_task_with_a_template_of_which_only_what_is_needed_was_filled_in_is_right(kind: Kind) -> None:
     asked = json.dumps([{"name": "fits", "type": "predicate", "instructions": "It fits."}])
     definition = definitions.read(
-        "p:1:1", applied(template(kind, ["analyst"]), service_name="analyst", data_questions=asked)
+        "p:1:1",
+        applied(template(kind, ["analyst"]), service_name="analyst", data_questions=asked, memory_signed="review"),
     )
     [activity] = definition.activities.values()
     if activity.is_record:
         found = records.faults(activity, definition, [definition])
         assert [each.rule for each in found] == [Rule.RECORD_PARTS]  # which are for other tasks
+    elif activity.is_approval:
+        assert [*approvals.faults(activity, definition)] == []
     else:
         assert [*tasks.faults(activity, None)] == []
         wanted = properties.read(tasks.as_fetched(activity), activity)

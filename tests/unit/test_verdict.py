@@ -409,6 +409,7 @@ def test_a_task_that_never_failed_has_the_retries_of_the_settings(retries: int |
         NOBODY,
         Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY),
         NOBODY,
+        NOBODY,
     )
     case = turn.case(replace(TASK, retries=retries), TurnFacts("frame", "analyst", "1.0"))
 

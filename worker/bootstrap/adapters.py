@@ -27,7 +27,7 @@ from worker.ports.ending import Archive, Counting
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
 from worker.ports.limits import Seats
-from worker.ports.memory import FactBook, Memory, Memos
+from worker.ports.memory import Embedder, FactBook, Memory, Memos, Vectors
 from worker.ports.outages import Outages
 from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
 from worker.ports.remarks import RemarkBook
@@ -35,7 +35,15 @@ from worker.ports.sinks import Sink
 from worker.ports.threads import Histories
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.visits import VisitBook
-from worker.providers import ChatModel, Client, DecisionsModel, OpenAIProvider, ResponsesModel, SystemOneModel
+from worker.providers import (
+    ChatModel,
+    Client,
+    DecisionsModel,
+    Embeddings,
+    OpenAIProvider,
+    ResponsesModel,
+    SystemOneModel,
+)
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
@@ -57,6 +65,7 @@ from worker.redis import (
     open_redis,
 )
 from worker.redis.connect import Client as RedisClient
+from worker.runtime.breaker import Breaker
 from worker.settings import Settings
 from worker.telemetry import exporting
 from worker.turn.remembering import RememberingProvider
@@ -108,6 +117,13 @@ class Sharing:
     settings: Settings
     worker_id: str
 
+    def of_memory(self) -> Outages:
+        """Make what is told of outages of the memory that is apart, by the key that it has."""
+        key = self.settings.zep_api_key
+        where = f"{self.settings.zep_url}#{self.settings.zep_api}"
+        spec = ProviderSpec("memory:zep", base_url=where, key=key.get_secret_value() if key else "")
+        return RedisOutages(self.redis, prefix=self.settings.redis_prefix, spec=spec, worker=self.worker_id)
+
     def of(self, spec: ProviderSpec) -> tuple[Seats | None, Outages]:
         """Make its seats, if it has limits, and what is told of its outages."""
         prefix, lease = self.settings.redis_prefix, self.settings.lock
@@ -117,7 +133,10 @@ class Sharing:
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The outside, connected. Providers by their names; without `watchers` nobody reads along."""
+    """The outside, connected. Providers by their names; without `watchers` nobody reads along.
+
+    The `breaker` is that of a memory which is apart. `embedder` and `vectors` are there if a provider has embeddings.
+    """
 
     engine: RestEngine
     threads: RedisThreads
@@ -150,6 +169,9 @@ class Adapters:
     facts: FactBook | None = None
     memory: Memory | None = None
     forgetting: Memory | None = None
+    breaker: Breaker | None = None
+    embedder: Embedder | None = None
+    vectors: Vectors | None = None
 
     @property
     def sinks(self) -> list[Sink]:
@@ -226,7 +248,8 @@ async def connect(
         )
         copies: Callable[[str], Book] | None = None
         if settings.keeps_transcript:
-            adapters, copies = await _with_transcript(adapters, in_redis, settings, stack, reads_only=reads_only)
+            model = next((each.embeddings for each in known.values() if each.embeddings), None)
+            adapters, copies = await _with_transcript(adapters, in_redis, settings, model, stack, reads_only=reads_only)
 
         def account(spec: ProviderSpec, provider: OpenAIProvider) -> Account:
             anchors = RedisAnchors(redis, **mine, provider=spec.name)
@@ -239,19 +262,34 @@ async def connect(
             return replace(connected, seats=seats, outages=outages)
 
         opened = {name: with_workers(await _open_provider(spec, account, stack)) for name, spec in known.items()}
-        yield failpoints.armed(replace(adapters, providers=opened))
+        embedders = [Embeddings(each.client, each.spec.embeddings) for each in opened.values() if each.spec.embeddings]
+        embedder = embedders[0] if embedders else None
+        yield failpoints.armed(replace(adapters, providers=opened, embedder=embedder))
 
 
 async def _with_transcript(
-    adapters: Adapters, in_redis: RedisFormat, settings: Settings, stack: AsyncExitStack, *, reads_only: bool
+    adapters: Adapters,
+    in_redis: RedisFormat,
+    settings: Settings,
+    embeddings: str | None,
+    stack: AsyncExitStack,
+    *,
+    reads_only: bool,
 ) -> tuple[Adapters, Callable[[str], Book]]:
-    """Add the transcript; returns also where it keeps the anchors of a provider's accounts."""
+    """Add the transcript; returns also where it keeps the anchors of a provider's accounts.
+
+    `embeddings` is the model that embeds what is remembered, if there is one.
+    """
     from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
     url = settings.transcript_url.get_secret_value()
     database = await stack.enter_async_context(transcript.open_database(url, reads_only=reads_only))
-    zep = await _zep(settings, adapters.sharing.redis, stack)
-    embedded = transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name)
+    breaker = Breaker()
+    zep = await _zep(settings, adapters.sharing.redis, breaker, stack)
+    vectors = None
+    if embeddings is not None and settings.memory == EMBEDDED and not database.is_sqlite:
+        vectors = transcript.SqlVectors(database, engine=settings.engine_name, model=embeddings)
+    embedded = transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name, vectors=vectors)
     connected = replace(
         adapters,
         formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
@@ -271,6 +309,8 @@ async def _with_transcript(
         memory={"zep": zep, "embedded": embedded}.get(settings.memory),
         # Whoever has a key is asked to forget, whatever is remembered now: it may have something of before.
         forgetting=zep or embedded,
+        breaker=breaker if zep else None,
+        vectors=vectors,
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
@@ -280,7 +320,7 @@ def memory_engine(settings: Settings) -> str:
     return "" if settings.memory_shared else settings.engine_name
 
 
-async def _zep(settings: Settings, redis: RedisClient, stack: AsyncExitStack) -> Memory | None:
+async def _zep(settings: Settings, redis: RedisClient, breaker: Breaker, stack: AsyncExitStack) -> Memory | None:
     """Open the memory in Zep, if there is a key."""
     if settings.zep_api_key is None:
         return None
@@ -289,7 +329,7 @@ async def _zep(settings: Settings, redis: RedisClient, stack: AsyncExitStack) ->
     prefix = settings.redis_prefix  # tells installations apart, in Zep as in Redis
     known = RedisKnownIds(redis, prefix=prefix, memory="zep")
     where = zep.Connection(settings.zep_api_key.get_secret_value(), settings.zep_api, settings.zep_url, owner=prefix)
-    return await stack.enter_async_context(zep.ZepMemory.open(where, known))
+    return await stack.enter_async_context(zep.ZepMemory.open(where, known, breaker))
 
 
 async def _open_provider(

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -35,6 +35,7 @@ from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
+from worker.loop.memory import SharedMemory
 from worker.loop.open_topics import OpenTopics
 from worker.loop.poller import Poller
 from worker.loop.reloading import Reloading
@@ -54,9 +55,11 @@ from worker.specs.deployed import Deployed
 from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn.answering import Answering
+from worker.turn.approving import ApprovalTurn
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
 from worker.turn.handler_turn import HandlerTurn
+from worker.turn.meaning import Meaning
 from worker.turn.recalling import Recalling
 from worker.turn.record_turn import RecordTurn
 from worker.turn.recorder import Recorder
@@ -191,10 +194,17 @@ async def work(
             charging,
             adapters.watchers,
             seats,
-            await _remembering(settings, adapters, stack),
+            await _remembering(settings, adapters, stopped, stack),
         )
         answering = Answering(threads_of, ground)
-        turn = Turn(engine, answering, specs, ground, _records(settings, adapters, stopped))
+        turn = Turn(
+            engine,
+            answering,
+            specs,
+            ground,
+            _records(settings, adapters, stopped),
+            _approvals(settings, adapters, stopped),
+        )
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
@@ -247,6 +257,7 @@ async def work(
             "outages": dependencies.watch(),
             "fleet": fleet.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
+            **_sharing(adapters),
         }
         if reread is not None:
             _on_hangup(reloading.ask, stopping)
@@ -318,13 +329,18 @@ async def _handling(
     return [Poller(engine, sieve, slots, handler, dependencies, stopped, stopping, asks_models=False, shown=shown)]
 
 
-async def _remembering(settings: Settings, adapters: Adapters, stack: AsyncExitStack) -> Recalling | None:
+async def _remembering(
+    settings: Settings, adapters: Adapters, stopped: Stopped, stack: AsyncExitStack
+) -> Recalling | None:
     """Begin to remember, and return what recalls; None where nothing is remembered beyond an instance."""
     if adapters.memory is None or adapters.memos is None or adapters.facts is None:
         return None
     redacted = redaction.read(settings.memory_redact).of
     await stack.enter_async_context(Rememberer(adapters.memory, adapters.memos, redacted))
-    return Recalling(adapters.memory, adapters.facts, memory_engine(settings))
+    meaning = None
+    if adapters.embedder is not None and adapters.vectors is not None:
+        meaning = await stack.enter_async_context(Meaning(adapters.embedder, adapters.vectors, redacted, stopped))
+    return Recalling(adapters.memory, adapters.facts, memory_engine(settings), meaning)
 
 
 def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> RecordTurn:
@@ -337,6 +353,12 @@ def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> Record
         settings.record_service_accounts,
         record_key(settings),
     )
+
+
+def _approvals(settings: Settings, adapters: Adapters, stopped: Stopped) -> ApprovalTurn:
+    # What a person hands over from the page to a user task is completed by our own user.
+    others = [*settings.record_service_accounts, *filter(None, [settings.engine_user])]
+    return ApprovalTurn(adapters.engine, adapters.sources, adapters.facts, adapters.outbox, stopped, others)
 
 
 def _chat(adapters: Adapters) -> ChatPorts | None:
@@ -358,6 +380,13 @@ def _talking(settings: Settings, chat: ChatPorts, desk: Desk, adapters: Adapters
     if adapters.remarks is not None:
         routes.append(api.recording(Noting(chat, adapters.remarks), conversations))
     return routes
+
+
+def _sharing(adapters: Adapters) -> dict[str, Coroutine[Any, Any, None]]:
+    """Have a memory that is apart be known to be down by all workers at once."""
+    if adapters.breaker is None or adapters.forgetting is None:
+        return {}
+    return {"memory": SharedMemory(adapters.forgetting, adapters.breaker, adapters.sharing.of_memory()).watch()}
 
 
 def _say_crash(error: Exception) -> None:

@@ -48,7 +48,8 @@ class ProviderSpec:
 
     The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
     read, None where nobody said so. What a model costs that has no price is unknown. `takes` says what its models are
-    shown as it is. `refuses_overlap`: it takes no call on a conversation on which one runs.
+    shown as it is. `refuses_overlap`: it takes no call on a conversation on which one runs. `embeddings` is the model
+    by which facts of the memory are found.
     """
 
     name: str = OPENAI
@@ -62,6 +63,7 @@ class ProviderSpec:
     proxy: str | None = field(default=None, repr=False)
     schema: Schemas = "loose"
     context_tokens: int | None = None
+    embeddings: str | None = None
     prices: Prices = field(default_factory=Prices)
     prompt_cache: bool | None = None
     takes: frozenset[Kind] = frozenset()

@@ -142,7 +142,7 @@ class Activity:
     @property
     def is_ours(self) -> bool:
         """Whether the model asks for this worker here."""
-        return self.is_for_assistant or self.is_record
+        return self.is_for_assistant or self.is_record or self.is_approval
 
     @property
     def is_for_assistant(self) -> bool:
@@ -155,9 +155,14 @@ class Activity:
         return self.properties.get("service.type") == DECISION_RECORD
 
     @property
+    def is_approval(self) -> bool:
+        """Whether persons' word on what is proposed to be remembered is carried out here; no model is asked."""
+        return self.properties.get("service.type") == MEMORY_APPROVAL
+
+    @property
     def needs(self) -> frozenset[str] | None:
         """Names of the variables that its question and its thread need; None if that may be any."""
-        if self.is_record:  # it reads for itself what was said
+        if self.is_record or self.is_approval:  # they read for themselves what was said
             return frozenset({LOOP_COUNTER})
         inputs = declared_inputs(self.properties)
         if inputs is None or "assistant" in self.parameters:
@@ -179,6 +184,7 @@ def subject_variable(said: str) -> str | None:
 
 ASSISTANT = "assistant"
 DECISION_RECORD = "decision-record"
+MEMORY_APPROVAL = "memory-approval"
 """What a task is for, in its property `service.type`."""
 
 LOOP_COUNTER = "loopCounter"

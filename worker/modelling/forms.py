@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 from worker.decisions import schemas
 from worker.domain.memory import MOST_RECALLED
-from worker.domain.tasks import ASSISTANT, DECISION_RECORD
+from worker.domain.tasks import ASSISTANT, DECISION_RECORD, MEMORY_APPROVAL
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
 from worker.modelling.orders import MOST_ORDERS
@@ -26,7 +26,7 @@ LONGEST_DELAY: Final = timedelta(days=1)
 _TRUTH: Final = ("true", "false")
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "service.type": (ASSISTANT, DECISION_RECORD),
+    "service.type": (ASSISTANT, DECISION_RECORD, MEMORY_APPROVAL),
     "service.thread": get_args(Sharing),
     "service.thread.required": _TRUTH,
     "service.confidence.uncalibrated": ("allow",),
@@ -48,11 +48,16 @@ RECORDS_TOO: Final = frozenset(
 RECORDS_ALONE: Final = frozenset(
     f"record.{each}" for each in ("stage", "scope", "given", "signed", "accepted", "answer", "text")
 )
+APPROVALS_TOO: Final = RECORDS_TOO - {"record.id"}
+"""What tasks by which persons approve read besides the properties that are of them alone."""
+APPROVALS_ALONE: Final = frozenset({"memory.signed", "memory.accepted"})
 
 
 def is_read(name: str, kind: str) -> bool:
     """Whether tasks of a kind read a property."""
-    return name in RECORDS_TOO | RECORDS_ALONE if kind == DECISION_RECORD else name not in RECORDS_ALONE
+    if kind == ASSISTANT:
+        return name not in RECORDS_ALONE | APPROVALS_ALONE
+    return name in (APPROVALS_TOO | APPROVALS_ALONE if kind == MEMORY_APPROVAL else RECORDS_TOO | RECORDS_ALONE)
 
 
 DURATION: Final = "P(?=.)(?:([0-9]{1,6})D)?(?:T(?=.)(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,6})S)?)?"
@@ -204,6 +209,14 @@ CLASHES: Final[Mapping[str, tuple[Clash, ...]]] = {
             "record.part",
             "is of tasks for assistants, whose answers are parts; take it out",
             {"record.part": _SOME},
+        ),
+    ),
+    MEMORY_APPROVAL: (
+        Clash("memory.signed", "is missing; name there the persons' tasks that approve", {"memory.signed": r"[\s,]*"}),
+        Clash(
+            "memory.subject",
+            "is of tasks for assistants, whose answers are proposed; take it out",
+            {"memory.subject": _SOME},
         ),
     ),
 }

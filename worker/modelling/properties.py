@@ -15,6 +15,7 @@ from worker.domain.tasks import (
     ASSISTANT,
     DECISION_RECORD,
     LOOP_COUNTER,
+    MEMORY_APPROVAL,
     META_SUFFIX,
     Activity,
     Definition,
@@ -55,7 +56,8 @@ class Property:
 PROPERTIES = (
     Property(
         "service.type",
-        "this task is for this worker: `assistant`, or `decision-record`, which puts together what was decided",
+        "this task is for this worker: `assistant`; `decision-record`, which puts together what was decided; or "
+        "`memory-approval`, by which persons approve what is remembered",
         "the task is not this worker's",
     ),
     Property(
@@ -187,6 +189,15 @@ PROPERTIES = (
         "the assistant's, else nobody has to",
     ),
     Property(
+        "memory.signed",
+        "of a `memory-approval`: ids of the persons' tasks whose forms approve, separated by commas; all have to say "
+        "yes",
+        "needed there",
+    ),
+    Property(
+        "memory.accepted", "of a `memory-approval`: the variable by which a form says yes, a Boolean", "`accepted`"
+    ),
+    Property(
         "error.<outcome>", "code of the BPMN error to throw for this outcome", "a failure, and in the end an incident"
     ),
 )
@@ -257,6 +268,21 @@ class RecordProperties:
     output: str
     fields: Mapping[str, str]
     has_text: bool = False
+    retries: int | None = None
+    retry_delay: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalProperties:
+    """The wishes of one task by which persons approve what is remembered.
+
+    `signed` names the persons' tasks whose forms say so, `accepted` the variable by which they do.
+    """
+
+    signed: tuple[str, ...]
+    accepted: str
+    output: str
+    fields: Mapping[str, str]
     retries: int | None = None
     retry_delay: timedelta | None = None
 
@@ -334,6 +360,21 @@ def read_record(task: Task, activity: Activity, definition: Definition | None = 
         output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
         fields=_fields(said),
         has_text=checked(said, "record.text") == "true",
+        retries=_number(said, "service.retries"),
+        retry_delay=_duration(said, "service.retries.delay"),
+    )
+
+
+def read_approval(task: Task, activity: Activity, definition: Definition | None = None) -> ApprovalProperties:
+    """Read the properties of a fetched task by which persons approve. Raises BadDefinition as `read` does."""
+    said = {name: value.strip() for name, value in activity.properties.items()}
+    _check_fixed(said)
+    check_clashes(said, MEMORY_APPROVAL)
+    return ApprovalProperties(
+        signed=tuple(dict.fromkeys(entries(said["memory.signed"]))),
+        accepted=said.get("memory.accepted") or "accepted",
+        output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
+        fields=_fields(said),
         retries=_number(said, "service.retries"),
         retry_delay=_duration(said, "service.retries.delay"),
     )

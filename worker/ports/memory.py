@@ -1,6 +1,6 @@
 """What keeps things in mind beyond an instance, and what the worker has yet to give it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -28,8 +28,13 @@ class Memory(Protocol):
 
     name: str  # "embedded" or "zep"
 
-    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
-        """Return what is known, the newest or most fitting first, of each ref once."""
+    async def recall(
+        self, subject: MemorySubject, question: str, most: int, *, meaning: Sequence[float] | None = None
+    ) -> list[Fact]:
+        """Return what is known, the newest or most fitting first, of each ref once.
+
+        `meaning` is the question's, as an `Embedder` tells it, where that is known; a memory need not care.
+        """
         ...
 
     async def remember(self, memo: Memo) -> None:
@@ -46,6 +51,44 @@ class Memory(Protocol):
 
     async def check(self) -> None:
         """Return if it can be reached and the key is good."""
+        ...
+
+
+class Embedder(Protocol):
+    """Tells what texts mean, as numbers that are close where meanings are. Its methods may raise as a model's do."""
+
+    model: str
+    provider: str
+
+    async def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        """Return as many numbers for each text, in their order. Raises BadRequest where one of the texts is refused."""
+        ...
+
+
+class Vectors(Protocol):
+    """Where it is kept what facts mean. Every method may raise TranscriptDown."""
+
+    is_ready: bool
+    """Whether there is a place for them, as far as that was looked at."""
+
+    async def is_installed(self) -> bool:
+        """Look whether there can be a place for them. Nothing is changed."""
+        ...
+
+    async def ready(self) -> bool:
+        """Make a place for them, if there can be one; whether there is."""
+        ...
+
+    async def claim(self, most: int) -> Mapping[str, str]:
+        """Take facts that are recalled and nobody has embedded: their texts by their ids. A minute later others may."""
+        ...
+
+    async def keep(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        """Keep what these facts mean; of one that is gone, nothing."""
+        ...
+
+    async def aside(self, fact: str) -> None:
+        """Leave one alone for a day."""
         ...
 
 

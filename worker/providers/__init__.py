@@ -3,7 +3,16 @@
 from worker.providers.chat import ChatModel
 from worker.providers.client import Client
 from worker.providers.decisions import DecisionsModel, SystemOneModel
+from worker.providers.embeddings import Embeddings
 from worker.providers.openai import OpenAIProvider
 from worker.providers.responses import ResponsesModel
 
-__all__ = ["ChatModel", "Client", "DecisionsModel", "OpenAIProvider", "ResponsesModel", "SystemOneModel"]
+__all__ = [
+    "ChatModel",
+    "Client",
+    "DecisionsModel",
+    "Embeddings",
+    "OpenAIProvider",
+    "ResponsesModel",
+    "SystemOneModel",
+]

@@ -31,9 +31,38 @@ class Breaker:
         self._failed: deque[float] = deque(maxlen=FAILURES)
         self._open_until: float | None = None
         self._probing = False
+        self._held = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was found not to answer, and has not answered since."""
+        return self._open_until is not None
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long nobody asks by what was found here; 0 where somebody may go first."""
+        return 0.0 if self._open_until is None else max(self._open_until - monotonic(), 0.0)
+
+    def hold(self) -> None:
+        """Let nobody ask, whatever is found here: somebody else goes first."""
+        self._held = True
+
+    def half_open(self) -> None:
+        """Let one go first again, as soon as it may by what was found here."""
+        self._held = False
+        if self._open_until is None:
+            self._open_until = monotonic()
+
+    def free(self) -> None:
+        """Let all ask: somebody was answered."""
+        self._held = self._probing = False
+        self._failed.clear()
+        self._open_until = None
 
     def enter(self) -> bool:
         """Return if a request may go now: whether it goes first. Raises BreakerOpen."""
+        if self._held:
+            raise BreakerOpen(timedelta(seconds=max(self.wait_seconds, 1)))
         if self._open_until is None:
             return False
         left = self._open_until - monotonic()

@@ -179,6 +179,7 @@ class ProviderFields(BaseModel):
     proxy: Annotated[Text, AfterValidator(_read), AfterValidator(_is_proxy)] | None = None
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
+    embeddings: Annotated[Text, Field(max_length=200)] | None = None
     prompt_cache: bool | None = None
     takes: list[Kind] = Field(default_factory=list)
     refuses_overlap: bool = True
@@ -212,6 +213,10 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
             found[name] = _spec(name, each, path.parent, environment)
         except Wrong as exc:
             mistakes += exc.mistakes
+    embedding = [name for name, each in found.items() if each.embeddings]
+    for name in embedding[1:]:
+        text = f"{name}: embeddings: {embedding[0]} has them already; facts are embedded by one provider alone"
+        mistakes.append((whole.line("providers"), text))
     if not found and not mistakes:
         mistakes.append((whole.line("providers"), "providers: must name one provider at least"))
     if mistakes:
@@ -255,6 +260,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         proxy=fields.proxy,
         schema=fields.schema_,
         context_tokens=fields.context_tokens,
+        embeddings=fields.embeddings,
         prompt_cache=fields.prompt_cache,
         takes=frozenset(fields.takes),
         refuses_overlap=fields.refuses_overlap,

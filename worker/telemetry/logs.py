@@ -84,6 +84,7 @@ class Event(StrEnum):
     EXCHANGE_UNSTORABLE = "exchange_unstorable", "the transcript refuses an exchange; it is tried every hour"
     MEMORY_DOWN = "memory_down", "the memory cannot be used; turns go on without it"
     MEMORY_UP = "memory_up", "the memory can be used again"
+    NOT_EMBEDDED = "not_embedded", "facts cannot be embedded, and are found by their words"
     MEMORY_CRASHED = "memory_crashed", "an unforeseen error about what is remembered"
     MEMO_LATE = "memo_late", "something is not remembered; it is tried every hour"
     ANCHOR_MADE = "anchor_made", "the provider's account has a mark of ours now"

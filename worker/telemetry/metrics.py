@@ -129,6 +129,7 @@ UNREMEMBERED = Gauge(
     "What has yet to be remembered: waiting, late of these, and proposed to persons. The same at all workers.",
     ["state"],
 )
+EMBEDDED = Counter("worker_memory_embedded", "Facts and questions that were to be embedded.", ["result"])
 ERASURES_OPEN = Gauge(
     "worker_erasures_open", "Orders to erase that are not complete, but for those that legal holds alone keep."
 )

@@ -13,6 +13,7 @@ from worker.transcript.memos import SqlMemos
 from worker.transcript.reading import SqlTranscriptReader
 from worker.transcript.remarks import SqlRemarks
 from worker.transcript.remembered import EmbeddedMemory
+from worker.transcript.vectors import SqlVectors
 from worker.transcript.visits import SqlVisits
 from worker.transcript.writing import SqlTranscriptWriter
 
@@ -30,6 +31,7 @@ __all__ = [
     "SqlRemarks",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",
+    "SqlVectors",
     "SqlVisits",
     "TranscriptInfo",
     "TranscriptInspection",

@@ -1,24 +1,27 @@
 """The embedded memory: facts in the transcript's database, found by their subject and ordered by their words."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, literal, select
+from sqlalchemy import ColumnElement, Select, TextClause, delete, literal, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.memory import EMBEDDED, NEWEST, Fact, Forgotten, Memo, MemorySubject
 from worker.errors import MemoryDown, MemoryRefused, TranscriptDown, Unstorable
 from worker.runtime.beside import beside_if
 from worker.transcript.database import Database
-from worker.transcript.hurried import Hurried
+from worker.transcript.hurried import Hurried, Rows
 from worker.transcript.tables import memory_facts, memory_subjects
+from worker.transcript.vectors import SqlVectors
 from worker.transcript.words import clean, words
 from worker.transcript.writing import forget
 
 T = TypeVar("T")
+RANKS = 60
+"""Added to a rank before ranks are compared, so that the first of one order does not outweigh all of another."""
 LARGE = 20_000
 """Characters of words from which on to compare them takes more than a millisecond or two."""
 
@@ -28,29 +31,41 @@ class EmbeddedMemory:
 
     name = EMBEDDED
 
-    def __init__(self, database: Database, hurried: Hurried, *, engine: str) -> None:
+    def __init__(self, database: Database, hurried: Hurried, *, engine: str, vectors: SqlVectors | None = None) -> None:
         self._database = database
         self._hurried = hurried
+        self._vectors = vectors
         self._engine = clean(engine)
 
-    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
-        """See `ports.memory.Memory.recall`. Of its newest facts those that share the rarest words with the question."""
-        columns = ("id", "text", "said_at", "process_instance_id", "ref", "words")
-        query = (
-            select(*(memory_facts.c[name] for name in columns))
-            .where(memory_facts.c.subject == subject.digest, memory_facts.c.state == literal("approved"))
-            .order_by(memory_facts.c.number.desc())
-            .limit(NEWEST)
-        )
+    async def recall(
+        self, subject: MemorySubject, question: str, most: int, *, meaning: Sequence[float] | None = None
+    ) -> list[Fact]:
+        """See `ports.memory.Memory.recall`.
+
+        Of its newest facts those that share the rarest words with the question, and those that are closest to what it
+        means, where both are known.
+        """
+        vectors = self._vectors
         try:
-            rows = await self._hurried.rows(query)
+            if meaning is None or vectors is None or not vectors.is_ready:
+                rows = await self._hurried.rows(_newest(subject, null()))
+            else:
+                rows = await self._with_distances(vectors, subject, meaning)
         except (TranscriptDown, Unstorable) as exc:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
-        is_large = sum(len(row[-1]) for row in rows) > LARGE
+        is_large = sum(len(row[-2]) for row in rows) > LARGE
         return [self._fact(row) for row in await beside_if(is_large, fitting, rows, question, most)]
 
+    async def _with_distances(self, vectors: SqlVectors, subject: MemorySubject, meaning: Sequence[float]) -> Rows:
+        try:
+            return await self._hurried.rows(_newest(subject, vectors.distance(meaning)))
+        except (TranscriptDown, Unstorable):
+            # Table or extension may have gone, as with a database that was restored: it is looked for again.
+            vectors.is_ready = False
+            return await self._hurried.rows(_newest(subject, null()))
+
     def _fact(self, row: Sequence[Any]) -> Fact:
-        name, text, at, instance, ref, _ = row
+        name, text, at, instance, ref, *_ = row
         # SQLite's driver hands over what it has: a text.
         at = datetime.fromisoformat(at) if isinstance(at, str) else at
         return Fact(name, text, at.astimezone(UTC), instance, ref)
@@ -97,18 +112,38 @@ class EmbeddedMemory:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
 
 
-def fitting(rows: Sequence[Sequence[Any]], question: str, most: int) -> list[Sequence[Any]]:
-    """Take those that fit a question best, the newest first among equals; the last column has a row's words.
+def _newest(subject: MemorySubject, distance: ColumnElement[Any] | TextClause) -> Select[Any]:
+    columns = ("id", "text", "said_at", "process_instance_id", "ref", "words")
+    return (
+        select(*(memory_facts.c[name] for name in columns), distance)
+        .where(memory_facts.c.subject == subject.digest, memory_facts.c.state == literal("approved"))
+        .order_by(memory_facts.c.number.desc())
+        .limit(NEWEST)
+    )
 
-    A word counts the more the fewer facts have it; what every fact has tells nothing.
+
+def fitting(rows: Sequence[Sequence[Any]], question: str, most: int) -> list[Sequence[Any]]:
+    """Take those that fit a question best, the newest first among equals.
+
+    The last two columns have a row's words, and how far it is from what the question means, None where nobody knows. A
+    word counts the more the fewer facts have it; what every fact has tells nothing. Of words and meaning neither has
+    the say: what comes early by either comes early.
     """
     if len(rows) <= most:
         return list(rows)
     asked = set(words(question).split())
-    shared = [asked.intersection(row[-1].split()) for row in rows]
+    shared = [asked.intersection(row[-2].split()) for row in rows]
     known = Counter(word for each in shared for word in each)
     weights = {word: math.log(len(rows) / count) for word, count in known.items()}
     scores = [sum(weights[word] for word in each) for each in shared]
     # Sorted is stable: the newest comes first already.
     order = sorted(range(len(rows)), key=lambda place: -scores[place])
+    near = {place: row[-1] for place, row in enumerate(rows) if row[-1] is not None and not math.isnan(row[-1])}
+    if near:
+        by_words = [place for place in order if scores[place] > 0]
+        fused = defaultdict[int, float](float)
+        for places in (by_words, sorted(near, key=near.__getitem__)):
+            for rank, place in enumerate(places):
+                fused[place] += 1 / (RANKS + rank)
+        order = sorted(range(len(rows)), key=lambda place: -fused[place])
     return [rows[place] for place in order[:most]]

@@ -19,6 +19,7 @@ from worker.runtime.breaker import Breaker, BreakerOpen
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
+from worker.turn.meaning import Meaning
 
 DEADLINE_SECONDS = 0.3
 """No turn waits longer for what is remembered."""
@@ -51,12 +52,16 @@ def _cut(facts: Sequence[Fact]) -> list[Fact]:
 
 
 class Recalling:
-    """Recalls for turns. `engine` is empty where engines share what is remembered."""
+    """Recalls for turns. `engine` is empty where engines share what is remembered.
 
-    def __init__(self, memory: Memory, subjects: Subjects, engine: str) -> None:
+    With `meaning` it goes by what questions mean as well, where that is known in time.
+    """
+
+    def __init__(self, memory: Memory, subjects: Subjects, engine: str, meaning: Meaning | None = None) -> None:
         self._memory = memory
         self._subjects = subjects
         self._engine = engine
+        self._meaning = meaning
         self._breaker = Breaker()
 
     async def of(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
@@ -95,7 +100,7 @@ class Recalling:
                 known = await self._subjects.known(subject)
                 generation = 0 if known is None else known.generation
                 if known is not None and most:
-                    facts = _cut(await self._memory.recall(known, asked, most))[:most]
+                    facts = _cut(await self._known(known, asked, most))[:most]
         except TimeoutError:
             return *self._missed("late", f"no answer within {DEADLINE_SECONDS} s", first=first), generation
         except MemoryDown as exc:
@@ -113,6 +118,10 @@ class Recalling:
         if self._breaker.answered(first=first):
             log.info(Event.MEMORY_UP)
         return facts, None, generation
+
+    async def _known(self, subject: MemorySubject, asked: str, most: int) -> list[Fact]:
+        meaning = None if self._meaning is None else await self._meaning.of(asked)
+        return await self._memory.recall(subject, asked, most, meaning=meaning)
 
     def _missed(self, why: Why, reason: str, pause: timedelta | None = None, *, first: bool) -> tuple[list[Fact], Why]:
         if self._breaker.failed(pause, first=first):

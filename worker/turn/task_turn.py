@@ -45,6 +45,7 @@ from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
 from worker.turn.answering import Answering
+from worker.turn.approving import ApprovalTurn
 from worker.turn.assignment import Assigning, Assignment
 from worker.turn.charging import Bill
 from worker.turn.facts import APART, TurnFacts
@@ -69,14 +70,21 @@ class Held:
 class Turn:
     """Asks the assistant that a task names, on the thread that the task's instance has with it.
 
-    A task that makes a decision's record is for `records`.
+    A task that makes a decision's record is for `records`, one that approves what is remembered for `approvals`.
     """
 
     def __init__(
-        self, engine: Engine, answering: Answering, assistants: Assistants, ground: Ground, records: RecordTurn
+        self,
+        engine: Engine,
+        answering: Answering,
+        assistants: Assistants,
+        ground: Ground,
+        records: RecordTurn,
+        approvals: ApprovalTurn,
     ) -> None:
         self._engine = engine
         self._records = records
+        self._approvals = approvals
         self._answering = answering
         self._assigning = Assigning(engine, assistants, ground)
         self._ground = ground
@@ -115,6 +123,9 @@ class Turn:
         if activity is not None and activity.is_record:
             facts.activity = activity.label
             return await self._records.take(task, activity, definition, facts)
+        if activity is not None and activity.is_approval:
+            facts.activity = activity.label
+            return await self._approvals.take(task, activity, definition, facts)
         with self._answering.limits.seat(task.id, task.process_instance_id) as seat:
             return await self._in_turn(task, await self._assigning.of(task, definition, facts, seat), facts)
 

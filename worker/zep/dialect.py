@@ -61,6 +61,10 @@ class Dialect(Protocol):
         """Find all threads of an instance, which are more than one only where ids were lost."""
         ...
 
+    async def orphan(self, name: UserName, instance: str) -> str | None:
+        """Find the thread of an instance whose user is not there. What our own rows say of whom it is makes it ours."""
+        ...
+
     async def kept(self, thread: str, most: int) -> list[Kept] | None:
         """Return the newest messages of a thread."""
         ...

@@ -1,7 +1,7 @@
 """Subjects' memory in Zep: a user for each, a thread for each of its instances, messages for each exchange."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -10,10 +10,11 @@ from weakref import WeakValueDictionary
 from worker.domain.memory import Fact, Forgotten, Memo, MemorySubject
 from worker.errors import MemoryDown
 from worker.ports.memory import KnownIds
+from worker.runtime.breaker import Breaker
+from worker.runtime.lately import Lately
 from worker.runtime.portions import portions
 from worker.zep.dialect import AGAIN_SECONDS, Dialect, Kept, User
 from worker.zep.facts import Edge, Source, facts, read_edge, read_episode
-from worker.zep.lately import Lately
 from worker.zep.messages import MOST_AT_ONCE, Message, messages
 from worker.zep.names import UserName
 from worker.zep.refusals import Reading
@@ -42,19 +43,26 @@ class ZepMemory:
         self._owner = owner
         self._reading = Reading()
         self._users = Lately[User]()
-        self._threads = Lately[str]()
+        self._threads = Lately[tuple[str, str]]()  # whose it is, and which
         self._sources = Lately[Source]()
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, connection: Connection, known: KnownIds) -> AsyncIterator[Self]:
-        """Make the client; nothing is reached yet. Only v4 wants to know ids."""
-        async with Transport.open(connection) as transport:
+    async def open(cls, connection: Connection, known: KnownIds, breaker: Breaker | None = None) -> AsyncIterator[Self]:
+        """Make the client; nothing is reached yet. Only v4 wants to know ids. `breaker`: others may open it, too."""
+        async with Transport.open(connection, breaker or Breaker()) as transport:
             dialect = V2(transport) if connection.dialect == "v2" else V4(transport, known)
             yield cls(dialect, connection.owner)
 
-    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
+    async def recall(
+        self,
+        subject: MemorySubject,
+        question: str,
+        most: int,
+        *,
+        meaning: Sequence[float] | None = None,  # noqa: ARG002 - Zep knows that for itself
+    ) -> list[Fact]:
         """See `ports.memory.Memory.recall`. What Zep has derived comes first, then what was said."""
         query = " ".join(question.split())[:LONGEST_QUERY]
         most = min(most, MOST_FACTS)
@@ -108,12 +116,20 @@ class ZepMemory:
             self._threads.forget(name.thread(instance))
             user = await self._zep.find_user(name)
             if user is None:
-                return Forgotten(0)
+                return await self._forget_orphan(name, instance)
             removed, is_open = 0, False
             for thread in await self._zep.threads(user, instance):
                 gone, waits = await self._emptied(user, thread)
                 removed, is_open = removed + gone, is_open or waits
             return Forgotten(removed, STAYS, is_open)
+
+    async def _forget_orphan(self, name: UserName, instance: str) -> Forgotten:
+        """Forget a thread that is there although its user is not, as after somebody has deleted that alone."""
+        thread = await self._zep.orphan(name, instance)
+        if thread is None:
+            return Forgotten(0)
+        removed = await self._zep.delete_thread(thread)
+        return Forgotten(removed, open=await self._zep.kept(thread, 1) is not None)
 
     async def check(self) -> None:
         """See `ports.memory.Memory.check`. What was not recalled for want of a right is recalled again after it."""
@@ -146,10 +162,11 @@ class ZepMemory:
 
     async def _sure_thread(self, user: User, instance: str) -> str | Reply:
         name = user.name.thread(instance)
-        if (known := self._threads.get(name)) is not None:
-            return known
+        # A user that was made anew has none of those that were another's.
+        if (known := self._threads.get(name)) is not None and known[0] == user.id:
+            return known[1]
         found = await self._zep.thread(user, instance)
-        return found if isinstance(found, Reply) else self._threads.keep(name, found)
+        return found if isinstance(found, Reply) else self._threads.keep(name, (user.id, found))[1]
 
     async def _written(self, name: UserName, memo: Memo, pieces: list[Message]) -> Reply | None:
         """Write what the thread lacks. A Reply where it turns out that user or thread are gone, or may be."""

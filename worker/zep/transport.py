@@ -120,14 +120,14 @@ class Reply:
 class Transport:
     """Sends requests as whom the key is of. Make it by `open`."""
 
-    def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base: str, breaker: Breaker) -> None:
         self._session = session
         self._base = base
-        self._breaker = Breaker()
+        self._breaker = breaker
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, connection: Connection) -> AsyncIterator[Self]:
+    async def open(cls, connection: Connection, breaker: Breaker) -> AsyncIterator[Self]:
         """Make the pool; nothing is reached yet."""
         headers = {
             "User-Agent": USER_AGENT,
@@ -140,7 +140,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_LIMITS,
         ) as session:
-            yield cls(session, f"{connection.url.rstrip('/')}/api/{connection.dialect}")
+            yield cls(session, f"{connection.url.rstrip('/')}/api/{connection.dialect}", breaker)
 
     async def send(
         self,

@@ -44,6 +44,11 @@ class V2:
         thread = user.name.thread(instance)
         return [thread] if await self._exists(user, thread) else []
 
+    async def orphan(self, name: UserName, instance: str) -> str | None:
+        """See `Dialect.orphan`."""
+        found = await self.threads(User(name, str(name)), instance)
+        return found[0] if found else None
+
     async def kept(self, thread: str, most: int) -> list[Kept] | None:
         """See `Dialect.kept`."""
         reply = await self._newest(thread, most)

@@ -89,6 +89,13 @@ class V4:
         is_more = known is not None and known not in found and await self._exists(user, known)
         return [str(known), *found] if is_more else found
 
+    async def orphan(self, name: UserName, instance: str) -> str | None:
+        """See `Dialect.orphan`. Only one whose id is known: threads are listed by their users."""
+        known = await self._known.get(name.thread(instance))
+        if known is None or (await self._send("GET", "threads", known)).missing:
+            return None
+        return known if await self._named(known, name) in {None, name.thread(instance)} else None
+
     async def kept(self, thread: str, most: int) -> list[Kept] | None:
         """See `Dialect.kept`."""
         query: dict[str, str | int] = {"page_size": most, "order": "desc"}
@@ -163,10 +170,14 @@ class V4:
         """
         async for reply in self._pages("threads", user_uuid=user.id):
             for thread in [] if reply.missing else ids(reply.rows("items")):
-                first = await self._send("GET", "threads", thread, "messages", query={"page_size": 1})
-                rows = [] if first.missing else first.rows("items")
-                sources = [Source.read(each.get("metadata"), datetime.now(UTC)) for each in rows]
-                yield thread, next((user.name.thread(each.instance) for each in sources if each is not None), None)
+                yield thread, await self._named(thread, user.name)
+
+    async def _named(self, thread: str, name: UserName) -> str | None:
+        """Return our name for a thread, which its messages tell; None where they do not, or there are none."""
+        first = await self._send("GET", "threads", thread, "messages", query={"page_size": 1})
+        rows = [] if first.missing else first.rows("items")
+        sources = [Source.read(each.get("metadata"), datetime.now(UTC)) for each in rows]
+        return next((name.thread(each.instance) for each in sources if each is not None), None)
 
     async def _pages(self, *path: str, **query: str) -> AsyncIterator[Reply]:
         """Yield one page after the other, or the one refusal. Raises MemoryDown where there is no end of them."""

@@ -8,6 +8,7 @@ from typing import Self
 from tests.fakes.known_ids import KnownIds
 from tests.zep.stand_in import KEY, ZepStandIn
 from worker.domain.memory import Memo, MemorySubject
+from worker.runtime.breaker import Breaker
 from worker.zep import Connection, Dialect, ZepMemory
 
 DIALECTS: tuple[Dialect, ...] = ("v2", "v4")
@@ -41,10 +42,14 @@ class Rig:
         await self._stack.aclose()
 
     async def another(
-        self, known: KnownIds | None = None, key: str = KEY, owner: str = "assistant-worker"
+        self,
+        known: KnownIds | None = None,
+        key: str = KEY,
+        owner: str = "assistant-worker",
+        breaker: Breaker | None = None,
     ) -> ZepMemory:
         connection = Connection(key, self.dialect, self.zep.url, owner)
-        return await self._stack.enter_async_context(ZepMemory.open(connection, known or self.known))
+        return await self._stack.enter_async_context(ZepMemory.open(connection, known or self.known, breaker))
 
     def asked(self, like: str) -> list[str]:
         """The requests so far that have this in them."""

@@ -143,3 +143,51 @@ async def test_threads_whose_ids_were_lost_are_found_by_what_stands_on_them(rig:
     assert not (await forgetful.forget_instance(ANN, "i-1")).open
     assert rig.zep.threads == []
     assert rig.zep.users[0].episodes == []
+
+
+async def test_a_thread_whose_user_is_gone_goes_with_its_instance(rig: Rig) -> None:
+    await two_of_ann_and_one_of_ben(rig)
+    rig.zep.store.users = [each for each in rig.zep.users if ANN.digest not in str(each.user_id)]
+    another = await rig.another()
+
+    assert await another.forget_instance(ANN, "i-1") == Forgotten(1)
+    assert {each.metadata["instance"] for each in rig.zep.messages} == {"i-2", "i-3"}
+    assert await another.forget_instance(ANN, "i-1") == Forgotten(0)
+    rig.zep.later = True
+    assert await another.forget_instance(ANN, "i-2") == Forgotten(1, open=True)
+    rig.zep.finish()
+    assert await another.forget_instance(ANN, "i-2") == Forgotten(0)
+    assert {each.metadata["instance"] for each in rig.zep.messages} == {"i-3"}
+
+
+async def test_a_thread_whose_user_is_gone_and_that_is_somebody_elses_stays(rig: Rig) -> None:
+    await rig.memory.remember(memo("1" * 12))
+    [thread], [other] = rig.zep.threads, [rig.zep.add_user("other", {})]
+    rig.zep.store.users = [other]
+    thread.user = other
+    for each in thread.messages:
+        each.metadata = {"instance": "of another program"}
+    if rig.dialect == "v2":
+        with pytest.raises(MemoryRefused, match="another user"):
+            await rig.memory.forget_instance(ANN, "i-1")
+    else:
+        for each in thread.messages:
+            each.metadata |= {"ref": "0" * 12}
+        assert await rig.memory.forget_instance(ANN, "i-1") == Forgotten(0)
+    assert rig.zep.threads == [thread]
+
+
+async def test_whoever_comes_again_after_their_user_has_gone_is_made_anew_with_our_metadata(rig: Rig) -> None:
+    await rig.memory.remember(memo("1" * 12))
+    rig.zep.store.users = []
+    assert await rig.memory.recall(ANN, "Which pump?", 5) == []
+    await rig.memory.remember(memo("2" * 12))
+
+    [user] = rig.zep.users
+    assert (user.metadata["kept_by"], user.metadata["subject"]) == ("assistant-worker", ANN.digest)
+    refs = [each.metadata["ref"] for each in rig.zep.messages]
+    assert refs == ["1" * 12] * 2 + ["2" * 12] * 2
+    if rig.dialect == "v4":
+        assert {each.user.uuid for each in rig.zep.threads if each.messages[0].metadata["ref"] == "2" * 12} == {
+            user.uuid
+        }

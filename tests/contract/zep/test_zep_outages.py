@@ -1,6 +1,7 @@
 """Zep away, busy, or not of a mind to answer us: what is asked then, and what is not."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -8,8 +9,15 @@ import pytest
 import structlog
 
 from tests.contract.zep.rig import ANN, BEN, Rig, memo
+from tests.waiting import wait_until
 from tests.zep.stand_in import KEY, Fault
+from worker.domain.providers import ProviderSpec
 from worker.errors import MemoryDown, MemoryRefused
+from worker.loop.memory import SharedMemory
+from worker.redis import RedisOutages, open_redis
+from worker.runtime import background
+from worker.runtime.breaker import Breaker
+from worker.zep import ZepMemory
 from worker.zep.transport import LARGEST_ANSWER, LONGEST_WAIT, _read, retry_after
 
 
@@ -25,6 +33,47 @@ async def test_after_three_failures_nothing_is_asked_for_a_while_by_anybody(rig:
         assert caught.value.retry_after is not None
 
     assert len(rig.zep.requests) == asked
+
+
+async def test_a_second_worker_does_not_ask_a_zep_that_the_first_has_found_down(
+    rig: Rig, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("loop.memory.LOOK", 0.05), ("loop.breakers.LOOK", 0.05), ("runtime.breaker.OPEN", 1.0)):
+        monkeypatch.setattr(f"worker.{name}_SECONDS", seconds)
+    spec = ProviderSpec("memory:zep", base_url=rig.zep.url, key=KEY)
+    away = Fault(".", 503, {"message": "away"}, times=10**6)
+    rig.zep.faults.append(away)
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(redis_url, connections=4))
+        crew = list[ZepMemory]()
+        for name in ("one", "two"):
+            memory = await rig.another(breaker=(breaker := Breaker()))
+            outages = RedisOutages(redis, prefix="aw", spec=spec, worker=name)
+            shared = SharedMemory(memory, breaker, outages)
+            await stack.enter_async_context(background.running(shared.watch(), name))
+            crew.append(memory)
+        for _ in range(3):
+            with pytest.raises(MemoryDown, match="503"):
+                await crew[0].check()
+
+        async def is_told() -> bool:
+            asked = len(rig.asked("GET"))
+            with pytest.raises(MemoryDown) as caught:
+                await crew[1].check()
+            return len(rig.asked("GET")) == asked and "not asked now" in str(caught.value)
+
+        await wait_until(is_told, what="the other worker to hear of it")
+        away.times = 0
+
+        async def answers() -> bool:
+            try:
+                for each in crew:
+                    await each.check()
+            except MemoryDown:
+                return False
+            return True
+
+        await wait_until(answers, what="both to ask again")
 
 
 @pytest.mark.parametrize("status", [429, 503])

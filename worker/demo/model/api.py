@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from worker.demo.model import chat, parts, streams, weights, wire
+from worker.demo.model import chat, embeddings, parts, streams, weights, wire
 from worker.demo.model.answering import Asking, ModelApi
 from worker.demo.model.store import Conversation, Store, Turn
 from worker.demo.model.streams import Event, EventStream
@@ -121,6 +121,7 @@ class Api:
             ("POST", "/v1/chat/completions", "chat.completions.create", self._complete),
             ("POST", "/v1/decisions", "decisions.create", self._decide),
             ("POST", "/v1/systemone", "systemone.create", self._weigh),
+            ("POST", "/v1/embeddings", "embeddings.create", self._embed),
             ("GET", response, "responses.retrieve", self._retrieve_response),
             ("DELETE", response, "responses.delete", self._delete_response),
             ("POST", f"{response}/cancel", "responses.cancel", self._cancel_response),
@@ -302,6 +303,9 @@ class Api:
             raise ApiError(400, "Only responses created with 'background' set to true can be cancelled.")
         await self._turns.cancel(turn)
         return web.json_response(turn.shown)
+
+    async def _embed(self, asked: Asked) -> web.Response:
+        return web.json_response(embeddings.embedded(asked.json()))
 
     async def _list_models(self, _asked: Asked) -> web.Response:
         return web.json_response({"object": "list", "data": [_model(name) for name in sorted(self._models)]})

@@ -34,7 +34,6 @@ from worker.turn import verdict
 from worker.turn.answering import Answering
 from worker.turn.facts import TurnFacts
 from worker.turn.fleet import Fleet
-from worker.turn.record_turn import RecordTurn
 from worker.turn.request import Ground
 from worker.turn.stops import Stopped
 from worker.turn.task_turn import Held, Turn
@@ -186,8 +185,8 @@ async def _taken(
         )
         brought = Deployed(engine.resource, may_ask, known)
         plain = alone.Plain(Current(specs, brought))
-        nothing = cast("RecordTurn", None)  # the task makes no record
-        turn = Turn(engine, Answering(providers, ground), plain, ground, nothing)
+        nothing = cast("Any", None)  # the task makes no record, and approves nothing
+        turn = Turn(engine, Answering(providers, ground), plain, ground, nothing, nothing)
         facts = TurnFacts(step.activity.label)
         taken = await turn.take(step.task, facts)
     asked = [each for recorder in recorders.values() for each in recorder.asked]

@@ -84,7 +84,13 @@ async def findings(settings: Settings, *, calls: bool = True, deep: bool = False
                 for check in provider.checks(each, to_providers, known, adapters.stops, calls=calls)
             ),
             *transcript.checks(adapters.conversations, tables, adapters.outbox, to_redis, settings),
-            *memory.checks(adapters.memory, adapters.memos, settings),
+            *memory.checks(
+                adapters.memory,
+                adapters.memos,
+                settings,
+                "" if adapters.embedder is None else adapters.embedder.model,
+                adapters.vectors,
+            ),
             Check(specs.AREA, "specs", written),
             *specs.of_budgets(settings, known, providers),
             *deployed.checks(adapters.engine, to_engine, known, settings, providers),

@@ -15,7 +15,7 @@ from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
-from worker.operate.models import calls, files, records, rules, tasks
+from worker.operate.models import approvals, calls, files, records, rules, tasks
 from worker.operate.models.rules import DEPLOY, Fault, Rule
 from worker.settings import Settings
 from worker.specs.assistants import Specs
@@ -235,6 +235,8 @@ def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Ite
             ours = activity.is_ours
             if activity.is_record:
                 look = records.faults(activity, definition, models.family(id_, activity))
+            elif activity.is_approval:
+                look = approvals.faults(activity, definition)
             else:
                 look = tasks.faults(activity, specs, outside, weighing) if ours else tasks.strange(activity, specs)
             named = [models.files.get((id_, *each)) for each in files.named(activity)] if ours else []

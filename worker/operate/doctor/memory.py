@@ -3,15 +3,20 @@
 from worker.domain.memory import Backlog
 from worker.errors import MemoryDown, MemoryRefused, TranscriptDown
 from worker.operate.doctor.checks import Check, Finding, Level
-from worker.ports.memory import Memory, Memos
+from worker.ports.memory import Memory, Memos, Vectors
 from worker.settings import Settings
 
 AREA = "memory"
 MUCH = 1000
 
 
-def checks(memory: Memory | None, memos: Memos | None, settings: Settings) -> list[Check]:
-    """Return the checks. No turn needs the memory, so nothing about it stops the work."""
+def checks(
+    memory: Memory | None, memos: Memos | None, settings: Settings, embeddings: str = "", vectors: Vectors | None = None
+) -> list[Check]:
+    """Return the checks. No turn needs the memory, so nothing about it stops the work.
+
+    `embeddings` is the model by which facts are to be found, if there is one, and `vectors` where that can be kept.
+    """
 
     async def used() -> list[Finding]:
         if memory is None:
@@ -31,7 +36,26 @@ def checks(memory: Memory | None, memos: Memos | None, settings: Settings) -> li
         except TranscriptDown:
             return []  # the transcript's finding says why
 
-    return [Check(AREA, "used", used), Check(AREA, "waiting", waiting)]
+    async def meaning() -> list[Finding]:
+        return [] if memory is None or not embeddings else await of_meaning(embeddings, vectors)
+
+    return [Check(AREA, "used", used), Check(AREA, "waiting", waiting), Check(AREA, "embeddings", meaning)]
+
+
+async def of_meaning(embeddings: str, vectors: Vectors | None) -> list[Finding]:
+    """Say whether facts are found by what they mean."""
+    if vectors is None:
+        said = f"facts are found by their words: {embeddings} is asked where they are in PostgreSQL alone"
+        advice = "Keep what is remembered in PostgreSQL (MEMORY=embedded), or take embeddings out."
+        return [_finding("embeddings", Level.WARNING, said, advice)]
+    try:
+        is_installed = await vectors.is_installed()
+    except TranscriptDown:
+        return []  # the transcript's finding says why
+    if is_installed:
+        return [_finding("embeddings", Level.OK, f"facts are found by what they mean, too: {embeddings}")]
+    said = "facts are found by their words: the database has no extension vector"
+    return [_finding("embeddings", Level.WARNING, said, "Install pgvector, and CREATE EXTENSION vector there.")]
 
 
 def of_backlog(backlog: Backlog, *, keeps: bool) -> list[Finding]:

@@ -9,7 +9,7 @@ from worker.engine.definitions import extensions
 from worker.operate.lint import data, frame
 from worker.operate.lint.reading import File, Process
 from worker.operate.lint.variables import Variables, texts
-from worker.operate.models import calls, records, tasks
+from worker.operate.models import approvals, calls, records, tasks
 from worker.operate.models.rules import Fault, Level, Rule
 from worker.specs.assistants import Specs
 
@@ -99,6 +99,8 @@ class _Look:
         if activity.is_record:
             family = calls.family(activity, process.definition, self._definitions)
             yield from records.faults(activity, process.definition, family)
+        elif activity.is_approval:
+            yield from approvals.faults(activity, process.definition)
         else:
             wrong = [*frame.of_files(activity, file)]
             yield from wrong

@@ -311,6 +311,9 @@ def results(activity: Activity, process: Process, folder: Folder) -> Sets:
         record, wrong = tasks.wishes(properties.read_record, activity)
         names |= {result + HASH_SUFFIX, result + ID_SUFFIX, *(record.fields if record else ())}
         names |= {result + TEXT_SUFFIX} if record and record.has_text else set()
+    elif activity.is_approval:
+        approval, wrong = tasks.wishes(properties.read_approval, activity)
+        names = {result, *(approval.fields if approval else ())}
     else:
         in_files = texts(activity, folder)
         wanted, wrong = tasks.wishes(properties.read, _with(activity, in_files))

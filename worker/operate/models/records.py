@@ -12,7 +12,7 @@ from worker.operate.models.rules import DEPLOY, Fault, Rule
 
 def faults(activity: Activity, definition: Definition, family: Iterable[Definition]) -> Iterator[Fault]:
     """Name everything that is wrong with the task. `family` are the definitions whose answers it may gather."""
-    yield from _of_topic(activity, definition)
+    yield from of_topic(activity, definition, "decision records")
     wanted, wrong = tasks.wishes(properties.read_record, activity)
     yield from wrong
     if wanted is not None:
@@ -24,12 +24,13 @@ def faults(activity: Activity, definition: Definition, family: Iterable[Definiti
     yield from tasks.without_async_after(activity)
 
 
-def _of_topic(activity: Activity, definition: Definition) -> Iterator[Fault]:
+def of_topic(activity: Activity, definition: Definition, what: str) -> Iterator[Fault]:
+    """Name a task that asks no assistant on a topic of tasks that do. `what` older workers do not know."""
     others = definition.activities.values()
     if any(each.is_for_assistant and each.topic == activity.topic for each in others):
         said = (
-            f"its topic {activity.topic} is that of tasks for assistants, too: workers from before decision records "
-            "would leave all of them alone"
+            f"its topic {activity.topic} is that of tasks for assistants, too: workers from before {what} would leave "
+            "all of them alone"
         )
         yield Fault(Rule.RECORD_TOPIC, said, f"Give it a topic of its own. {DEPLOY}")
 

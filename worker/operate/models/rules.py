@@ -43,7 +43,10 @@ class Rule(Enum):
         Level.ERROR,
         "names a file that is no JSON, no usable JSON Schema, no spec, or holds no decision questions",
     )
-    RECORD_TOPIC = Level.ERROR, "makes a decision's record on a topic that tasks for assistants have"
+    RECORD_TOPIC = (
+        Level.ERROR,
+        "makes a decision's record, or approves what is remembered, on a topic that tasks for assistants have",
+    )
     RECORD_PARTS = Level.ERROR, "makes a decision's record that lacks a part"
     RECORD_OPEN = Level.WARNING, "proposes a decision's record that nothing closes"
     LEFT_ALONE = Level.WARNING, "looks as if it was meant for this worker, and is not"

@@ -9,7 +9,16 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from worker.domain.deployed import is_deployed
-from worker.domain.tasks import ASSISTANT, DECISION_RECORD, META_SUFFIX, Activity, Task, Variable, has_expression
+from worker.domain.tasks import (
+    ASSISTANT,
+    DECISION_RECORD,
+    MEMORY_APPROVAL,
+    META_SUFFIX,
+    Activity,
+    Task,
+    Variable,
+    has_expression,
+)
 from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties, questions
 from worker.modelling.properties import TaskProperties
@@ -24,7 +33,7 @@ _KNOWN: Final = f"those that are: {', '.join(_NAMES)}."
 _ERRORS: Final = "error."
 _KIND: Final = "service.type"
 _NAME: Final = "service.name"
-_KINDS: Final = (ASSISTANT, DECISION_RECORD)
+_KINDS: Final = (ASSISTANT, DECISION_RECORD, MEMORY_APPROVAL)
 
 MOST_WRONG: Final = 20
 """Values of one task that are named: a model may have any number of properties."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from worker.domain.threads import Outcome
 from worker.modelling import properties
-from worker.modelling.forms import CHOICES, RECORDS_ALONE, RECORDS_TOO
+from worker.modelling.forms import APPROVALS_ALONE, APPROVALS_TOO, CHOICES, RECORDS_ALONE, RECORDS_TOO
 from worker.modelling.properties import BAD_OUTCOMES, PROPERTIES, Property
 from worker.runtime.version import VERSION
 
@@ -104,14 +104,14 @@ KINDS: Final = (
         "Assistant: task",
         "An assistant answers the task's documentation in words.",
         "assistant",
-        without=_OF_QUESTIONS | _OF_STRUCTURES | RECORDS_ALONE,
+        without=_OF_QUESTIONS | _OF_STRUCTURES | RECORDS_ALONE | APPROVALS_ALONE,
     ),
     Kind(
         "structured-answer",
         "Assistant: structured answer",
         "An assistant answers the task's documentation in JSON that fits a schema; parts of it become variables.",
         "assistant",
-        without=_OF_QUESTIONS | RECORDS_ALONE,
+        without=_OF_QUESTIONS | RECORDS_ALONE | APPROVALS_ALONE,
         about=frozenset({"data.output.schema", "data.output.fields"}),
         left_out={"data.output.type": "Text"},
     ),
@@ -120,7 +120,7 @@ KINDS: Final = (
         "Assistant: decision questions",
         "An assistant answers closed questions, and says how sure it is where its provider can tell.",
         "assistant",
-        without=_OF_STRUCTURES | RECORDS_ALONE | _OF_THREADS,
+        without=_OF_STRUCTURES | RECORDS_ALONE | APPROVALS_ALONE | _OF_THREADS,
         needed=frozenset({"data.questions"}),
     ),
     Kind(
@@ -130,6 +130,14 @@ KINDS: Final = (
         "decision-record",
         only=RECORDS_TOO | RECORDS_ALONE,
         needed=frozenset({"record.stage"}),
+    ),
+    Kind(
+        "memory-approval",
+        "Memory approval",
+        "Approves, or refuses, what is proposed to be remembered, as persons' forms said. No assistant is asked.",
+        "memory-approval",
+        only=APPROVALS_TOO | APPROVALS_ALONE,
+        needed=frozenset({"memory.signed"}),
     ),
 )
 

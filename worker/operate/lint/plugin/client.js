@@ -141,7 +141,7 @@ const plugin = ((TABLE) => {
       if (value && !fits(form, value)) yield [name, `property ${name} is ${quoted(value)}; allowed are ${form.allowed}`];
     }
     if (!isAsked) {
-      if (!said['record.stage']) yield ['', `property record.stage is missing; allowed are ${forms[kind]['record.stage'].allowed}`];
+      if (forms[kind]['record.stage'] && !said['record.stage']) yield ['', `property record.stage is missing; allowed are ${forms[kind]['record.stage'].allowed}`];
       return;
     }
     const ofDeployment = (where, name) =>
@@ -199,7 +199,8 @@ const plugin = ((TABLE) => {
       [...(look(each, process, all) || [])].map(([detail, about]) => ({ ...each, detail, about })));
   const ours = every((process) => process.tasks.filter((each) => each.kind));
   const asked = every((process) => process.tasks.filter((each) => each.isAsked));
-  const records = every((process) => process.tasks.filter((each) => each.kind && !each.isAsked));
+  const unasked = every((process) => process.tasks.filter((each) => each.kind && !each.isAsked));
+  const records = every((process) => process.tasks.filter((each) => each.kind && forms[each.kind]['record.stage']));
   const others = every((process) => process.tasks.filter((each) => !each.kind));
   const whether = (is, detail = '', about = '') => (is ? [[detail, about]] : []);
   const topicsOfOthers = (process) => process.tasks.filter((each) => !each.kind).map((each) => each.topic);
@@ -251,7 +252,7 @@ const plugin = ((TABLE) => {
       whether(!said['service.name'] && !parameters.includes('assistant'), 'set service.name', 'service.name')),
     'wrong-value': ours((task) => task.wrong.map(([about, detail]) => [detail, about])),
     'loop-in-loop': asked(({ loops, kept }) => whether(loops > 1 && kept['data.output.scope'] !== 'local')),
-    'record-topic': records(({ topic }, process) =>
+    'record-topic': unasked(({ topic }, process) =>
       whether(process.tasks.some((each) => each.isAsked && each.topic === topic), topic)),
     'record-parts': records(({ kept }, process, all) => {
       const isHere = process.calls.every(({ called }) => all.some((each) => each.id === called));

@@ -9,9 +9,10 @@ T = TypeVar("T")
 
 
 class Lately(Generic[T]):
-    """What was learned last, by name."""
+    """What was learned last, by name, of so many names at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._values = OrderedDict[str, T]()
 
     def get(self, name: str) -> T | None:
@@ -24,7 +25,7 @@ class Lately(Generic[T]):
         """Know it, for what was not asked for longest if there is no room; and return it."""
         self._values[name] = value
         self._values.move_to_end(name)
-        if len(self._values) > MOST:
+        if len(self._values) > self._most:
             self._values.popitem(last=False)
         return value
 

@@ -235,16 +235,16 @@ async def test_a_question_that_the_provider_s_filter_stops_is_recorded(tape: Tap
 
 
 @pytest.mark.parametrize(
-    ("reply", "error"),
+    ("reply", "error", "flaw"),
     [
-        ("unauthorized", ProviderPaused),
-        ("rate_limit", ModelDown),
-        ("not_json_200", WorkerError),
-        ("html_404", WorkerError),
+        ("unauthorized", ProviderPaused, "answers 401 (invalid_api_key)."),
+        ("rate_limit", ModelDown, ""),
+        ("not_json_200", WorkerError, ""),
+        ("html_404", WorkerError, "answers 404."),
     ],
 )
 async def test_a_refusal_that_says_nothing_of_the_question_is_passed_on_and_not_recorded(
-    tape: Tape, real: ModelServer, reply: str, error: type[WorkerError]
+    tape: Tape, real: ModelServer, reply: str, error: type[WorkerError], flaw: str
 ) -> None:
     real.fault("*.create", reply=reply)
     async with tape.run("conversations", "once") as provider:
@@ -252,6 +252,8 @@ async def test_a_refusal_that_says_nothing_of_the_question_is_passed_on_and_not_
             await provider.ask(STEPS[0])
         assert (await provider.ask(STEPS[0])).outcome is Outcome.OK
     assert len(Cassette.load(tape.path).exchanges) == 1
+    told = f"Nothing can be recorded: the provider at {real.base_url} {flaw}"
+    assert tape.flaws == ([told] if flaw else []), "what is to be mended is told at once"
 
 
 async def test_a_schema_that_the_provider_refuses_is_found_by_either_form(tape: Tape, real: ModelServer) -> None:
@@ -270,6 +272,7 @@ async def test_a_provider_that_is_away_is_said_to_be_away(front: ModelServer, pa
         with pytest.raises(ModelDown):
             await provider.ask(STEPS[0])
     assert not Cassette.load(path).exchanges
+    assert "The provider at http://127.0.0.1:9/v1 cannot be reached" in tape.flaws[0]
 
 
 async def test_a_provider_without_its_key_is_not_asked(front: ModelServer, path: Path) -> None:

@@ -27,6 +27,8 @@ _OF_THE_CONTENT: Final = frozenset(
     {"content_filter", "invalid_prompt", "context_length_exceeded", "exceed_context_size_error"}
 )
 """Codes and types of refusals that are what a model's provider has to say to this question, and so are recorded."""
+_IN_VAIN: Final = frozenset({401, 402, 403, 404, 405, 407})
+"""Refusals of a key, an address or a model."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|_ORG_ID$|_PROJECT_ID$", re.IGNORECASE)
 _LOGIN: Final = re.compile(r"://[^/\s:@]*:([^@\s]+)@")
 SHORTEST_SECRET: Final = 8
@@ -111,9 +113,19 @@ class Player:
         provider = self._upstream(asking.provider)
         self._keep_out(asked)
         place = self._cassette.keep_place()
-        said = await upstream.ask(provider, asking)
+        try:
+            said = await upstream.ask(provider, asking)
+        except ApiError as exc:
+            self._flaws.setdefault(f"Nothing can be recorded: {exc}", False)
+            raise
         exchange = _exchange(asking, asked, said)
         if exchange is None:
+            # The worker would wait for these to be mended, and the test for the worker.
+            if said.status in _IN_VAIN:
+                flaw = (
+                    f"Nothing can be recorded: the provider at {provider.base_url} answers {said.status}{_code(said)}."
+                )
+                self._flaws.setdefault(flaw, False)
             raise PassedOn(said)
         self._keep_out(exchange.reply)
         self._cassette.record(place, exchange)
@@ -156,6 +168,13 @@ class Player:
                 f"to record all of this test anew: pytest {OPTION}=all"
             )
         return f"No answer is recorded for this question{who} in {path.name}:\n\n{asked.question}\n\n{how}"
+
+
+def _code(said: Said) -> str:
+    """Name a refusal, if it names itself by a word; its text may quote the key."""
+    error = said.body.get("error") if isinstance(said.body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return f" ({code})" if isinstance(code, str) and re.fullmatch("[a-z_]{1,60}", code) else ""
 
 
 def _exchange(asking: Asking, asked: Asked, said: Said) -> Exchange | None:

@@ -13,6 +13,7 @@ from worker.domain.threads import Answer, Outcome, ThreadKey
 from worker.errors import EngineDown, ProviderPaused, ReadRefused
 from worker.loop import poller, slots
 from worker.loop.dependencies import Dependencies
+from worker.loop.handler import LAST_WORD_SECONDS
 from worker.loop.poller import KNOWN, LAST_LOOK_SECONDS, LAST_POLL_SECONDS, Until
 from worker.turn.verdict import PARKED_FOR
 
@@ -292,7 +293,7 @@ async def test_an_engine_that_is_dead_at_the_end_does_not_keep_the_worker(core: 
     began = asyncio.get_running_loop().time()
     await worker.stop()
 
-    assert asyncio.get_running_loop().time() - began <= 10 + LAST_POLL_SECONDS + LAST_LOOK_SECONDS + 1
+    assert asyncio.get_running_loop().time() - began <= 10 + LAST_WORD_SECONDS + LAST_LOOK_SECONDS + 1
 
 
 async def test_a_task_that_comes_twice_is_handled_once(core: Core) -> None:

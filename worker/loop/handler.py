@@ -21,8 +21,9 @@ from worker.turn.facts import TurnFacts
 from worker.turn.task_turn import Held
 from worker.turn.verdict import PARKED_FOR, Abandon, Case, Fail, Park, Unlock, Verdict
 
-LAST_WORD_SECONDS = 1.5
-"""What the unlock of a cancelled turn may take: a second signal must end the worker even if the engine is dead."""
+LAST_WORD_SECONDS = 3.0
+"""What the unlock of a cancelled turn may take, which is two requests beside those of all other turns: a second signal
+must end the worker even if the engine is dead."""
 
 LONGEST_ERROR = 1000
 """Characters of an error's text in the line of its turn: it may name what a model calls for."""

@@ -70,7 +70,9 @@ REMARK = Remark(
     definition_key="drones",
     said_at=START,
 )
-GO_TOGETHER: dict[str, list[Any]] = {"/api/memory": [positive_data_acceptance]}
+GO_TOGETHER: dict[str, list[Any]] = {
+    path: [positive_data_acceptance] for path in ("/api/memory", "/api/memory/{digest}")
+}
 """Where parameters want others beside them, which no document can say: a request that fits it may be refused."""
 KIND = "variable:customer"
 SUBJECT = named(KIND, "ada", None, "default").digest

@@ -102,7 +102,7 @@ async def test_every_wrong_property_is_named_with_what_is_allowed_before_anythin
 
 def test_no_property_that_can_be_wrong_was_forgotten() -> None:
     tried = {name for wrong, _ in WRONG.values() for name in wrong}
-    names = {"record.signed", "record.accepted", "record.answer"}
+    names = {"record.signed", "record.accepted", "record.answer", "memory.signed", "memory.accepted"}
     anything_goes = {"service.type", "data.input", "error.<outcome>"} | names
     assert {each.name for each in properties.PROPERTIES} - anything_goes <= tried
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from secrets import token_bytes
@@ -16,7 +17,7 @@ from tests.contract.redis_wire import wire
 from tests.servers.redis_cluster import Node, SentinelValkey, ValkeyCluster
 from tests.waiting import wait_until
 from worker.demo.servers import Valkey
-from worker.domain.threads import Entered, ThreadKey
+from worker.domain.threads import Busy, Entered, ThreadKey
 from worker.errors import StoreDown
 from worker.redis import Inspection, RedisThreads, Unusable, open_redis
 from worker.redis.failures import code_of, explain, spoils_a_script
@@ -54,7 +55,7 @@ async def refused(url: str) -> str:
         with pytest.raises(StoreDown) as at_probe:
             await threads.ping()
         with pytest.raises(StoreDown) as at_work:
-            await threads.enter(KEY, "task-1")
+            await threads.enter(replace(KEY, scope="another"), "task-2")
     assert str(at_probe.value) == str(at_work.value)
     assert "secret" not in str(at_work.value)
     assert not isinstance(at_work.value, CorruptRecord)
@@ -89,6 +90,8 @@ async def test_a_full_server_is_named_and_loses_nothing_that_it_holds(node: Node
             assert admin.hgetall(turn) == before, "the intent of a call that may run is not taken for a bad record"
         finally:
             admin.config_set("maxmemory", 0)
+        assert await threads.enter(KEY, "task-1") == Busy(), "its call may run"
+        await threads.leave(entry.hold, asked=True, trouble=False)
         again = await threads.enter(KEY, "task-1")
 
     assert "its memory is full, and it takes no writes (OOM). Raise its maxmemory" in said

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "web/page/shapes.py": "keeps numbers as they were written",
     "providers/failures.py": "knows the same errors",
     "demo": "is not the worker",
+    "testing": "is not the worker, and knows nothing of its inside",
 }
 METAS = st.one_of(
     st.text(),

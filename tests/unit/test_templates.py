@@ -63,7 +63,8 @@ def test_what_is_needed_stands_first_and_what_a_kind_is_about_before_the_rest(ki
     order = [*fields(template(kind, None))][1:]  # behind what nobody sees
     first = {each for each in order if each in kind.needed | kind.about | {"service.name"}}
     assert {*order[: len(first)]} == first
-    assert order[0] == ("record.stage" if kind.service_type == "decision-record" else "service.name")
+    firsts = {"decision-record": "record.stage", "memory-approval": "memory.signed"}
+    assert order[0] == firsts.get(kind.service_type, "service.name")
 
 
 @EACH

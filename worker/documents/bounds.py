@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from worker.domain import foreign
 from worker.domain.documents import Form
 
 Why = Literal["encrypted", "pages", "unpacked", "memory", "time", "strange", "pypdf", "openpyxl", "broken"]
@@ -40,7 +41,7 @@ class Job:
     @classmethod
     def read(cls, argument: str) -> "Job":
         """Read it back."""
-        said = json.loads(argument)
+        said = foreign.read(argument)
         return cls(**said | {"bounds": Bounds(**said["bounds"])})
 
 

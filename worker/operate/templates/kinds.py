@@ -68,6 +68,8 @@ TITLES: Final[Mapping[str, str]] = {
     "memory.recall": "Facts that are shown",
     "memory.remember": "Remember the answer",
     "memory.approve": "Only what is approved",
+    "memory.signed": "Tasks that approve",
+    "memory.accepted": "Variable that says remember",
 } | {f"error.{each}": each.replace("_", " ").capitalize() for each in BAD_OUTCOMES}
 """What fields are called. Their properties' names stand behind it: incidents and pages go by these."""
 _NOT_SET: Final = "(not set)"

@@ -112,6 +112,7 @@ def _run(place: Path, *options: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(600)
 async def test_the_examples_of_the_guide_run_as_they_stand_there_recorded_once_and_then_replayed(
     tmp_path: Path,

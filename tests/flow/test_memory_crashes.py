@@ -26,7 +26,13 @@ from worker.turn.rememberer import Rememberer
 
 EVERY_MEMORY = pytest.mark.parametrize(
     ("kept", "remembering"),
-    [("sqlite", "embedded"), ("postgresql", "embedded"), ("sqlite", "v2"), ("sqlite", "v4")],
+    [
+        ("sqlite", "embedded"),
+        *(
+            pytest.param(*each, marks=pytest.mark.sweep)
+            for each in (("postgresql", "embedded"), ("sqlite", "v2"), ("sqlite", "v4"))
+        ),
+    ],
     indirect=True,
 )
 REMEMBERING = ["memos.claim", "memory.remember", "memos.settle"]

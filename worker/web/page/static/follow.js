@@ -7,9 +7,22 @@ import { Answers } from "./growing.js";
 
 const SLOWEST_SECONDS = 60;
 const NEWS = ["message", "state", "ended"];
+// While what is shown is removed, and until something else is shown: who looked at it then would find nothing.
+let isGoing = false;
+
+export async function removing(work) {
+  isGoing = true;
+  try {
+    return await work();
+  } catch (error) {
+    isGoing = false;
+    throw error;
+  }
+}
 
 // Calls `look` again and again, more slowly while it fails, and at once when `hurry` is called; until `stop` is.
 export function follow(look, seconds) {
+  isGoing = false;
   let timer = null;
   let pause = seconds;
   let looking = false;
@@ -18,7 +31,7 @@ export function follow(look, seconds) {
 
   async function next() {
     again = looking;
-    if (looking || over || document.hidden) return;
+    if (looking || over || isGoing || document.hidden) return;
     clearTimeout(timer);
     looking = true;
     try {

@@ -2,6 +2,7 @@
 
 import { html, useState } from "./lib/preact.js";
 import { id, newId, post, remove } from "./api.js";
+import { removing } from "./follow.js";
 import { name } from "./parts.js";
 import { Question } from "./question.js";
 
@@ -46,7 +47,7 @@ export function End({ page, session }) {
       about=${about}
       label="Erase it for good"
       kind="danger"
-      act=${() => remove(`/sessions/${id(session.id)}`)}
+      act=${() => removing(() => remove(`/sessions/${id(session.id)}`))}
       done=${() => page.go("/conversations")}
       close=${() => ask(false)}
     />`}`;

@@ -1,7 +1,7 @@
 """One task by which is approved, or refused, what is proposed to be remembered, as forms said. Asks no model."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -10,16 +10,16 @@ from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.memory import Proposal
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Definition, Task
-from worker.errors import BadDefinition, NotProposed, Permanent
+from worker.errors import NotProposed, Permanent
 from worker.modelling import properties, result
 from worker.modelling.properties import ApprovalProperties
 from worker.ports.decisions import DecisionSources
 from worker.ports.engine import Engine
 from worker.ports.memory import FactBook
 from worker.ports.sinks import Outbox
-from worker.turn import verdict
+from worker.turn import by_code, verdict
 from worker.turn.facts import TurnFacts
-from worker.turn.signing import of_completion, said_yes
+from worker.turn.signing import given_to_another, of_completion, past_form, said_yes, was_given_to_another
 from worker.turn.stops import Stopped
 
 NO_HISTORY: Final = "the engine's history does not tell which answers were there: that takes history level full"
@@ -79,18 +79,8 @@ class ApprovalTurn:
             "refused": 0 if word.accepted else len(changed),
             "why": word.why,
         }
-        spin = await self._engine.has_spin()
         form = result.Form(wanted.output, "Json", fields=wanted.fields)
-
-        def complete(*, wide: bool) -> verdict.Complete:
-            return verdict.Complete(result.of_code(told, form, spin=spin, wide=wide))
-
-        try:
-            return replace(complete(wide=False), wider=lambda: complete(wide=True))
-        except LookupError:
-            raise BadDefinition(
-                f"property data.output.fields names what an approval does not tell; that is {', '.join(told)}"
-            ) from None
+        return by_code.completed(told, form, spin=await self._engine.has_spin(), lacks="what an approval does not tell")
 
     async def _word(self, task: Task, wanted: ApprovalProperties) -> _Word:
         """Say what the persons' tasks came to: each of them as it was completed last."""
@@ -114,12 +104,12 @@ class ApprovalTurn:
         completed = of_completion(operations, task)
         if completed is None or completed.user in self._others:
             return _Word(why=f"the engine does not tell which person has completed {task.activity}")
-        if task.assignee not in {"", completed.user}:
-            return _Word(why=f"{task.activity} was completed by somebody else than who it was given to")
+        if was_given_to_another(task, completed):
+            return _Word(why=given_to_another(task))
         # A value that came otherwise than with the form is anybody's: processes' variables are data.
         yes = said_yes(values, name, task, completed)
         if yes is None:
-            return _Word(why=f"{task.activity} was completed past its form: it does not say {name}")
+            return _Word(why=past_form(task, name))
         return _Word(yes, completed.user, task.began) if task.began else _Word(why=NO_HISTORY)
 
     async def _proposed(self, facts: FactBook, task: Task, word: _Word) -> list[Proposal]:

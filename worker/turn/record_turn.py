@@ -18,7 +18,7 @@ from worker.modelling.properties import RecordProperties
 from worker.ports.decisions import DecisionBook, DecisionSources
 from worker.ports.engine import Engine
 from worker.runtime.beside import beside
-from worker.turn import verdict
+from worker.turn import by_code, verdict
 from worker.turn.facts import TurnFacts
 from worker.turn.gathering import Gathered, Gathering
 from worker.turn.signing import Signed, Signing
@@ -150,16 +150,10 @@ class RecordTurn:
         words = await beside(as_markdown.words, made) if wanted.has_text else None
         spin = await self._engine.has_spin()
 
-        def complete(*, wide: bool) -> verdict.Complete:
-            text = _text(wanted.output + TEXT_SUFFIX, words, spin=spin, wide=wide)
-            return verdict.Complete(beside_it | text | result.of_code(told, form, spin=spin, wide=wide))
+        def also(wide: bool) -> Mapping[str, Variable]:
+            return beside_it | _text(wanted.output + TEXT_SUFFIX, words, spin=spin, wide=wide)
 
-        try:
-            return replace(complete(wide=False), wider=lambda: complete(wide=True))
-        except LookupError:
-            raise BadDefinition(
-                f"property data.output.fields names what the record does not tell here; that is {', '.join(told)}"
-            ) from None
+        return by_code.completed(told, form, spin=spin, lacks="what the record does not tell here", beside=also)
 
 
 class _Making:

@@ -98,14 +98,14 @@ class Signing:
         if not is_ours:
             doubt = f"the hash that {where} showed was changed by hand"
         elif said is None:
-            doubt = f"{where} was completed past its form: it does not say {wanted.accepted}"
+            doubt = past_form(task, wanted.accepted)
         elif sharing > 1:
             doubt = (
                 f"the engine keeps one value of {wanted.accepted} for {sharing} persons' tasks: to tell what each of "
                 "them said takes history level full"
             )
-        elif completed is not None and not is_for_others and task.assignee not in {"", completed.user}:
-            doubt = f"{where} was completed by somebody else than who it was given to"
+        elif completed is not None and not is_for_others and was_given_to_another(task, completed):
+            doubt = given_to_another(task)
         act = Act(
             accepted=said is not None and _is_yes(said),
             answer="" if answer is None or answer.value is None else str(answer.value)[:LONGEST_ANSWER],
@@ -140,6 +140,21 @@ def _kept_at(last: Decision) -> datetime:
 def of_completion(operations: Iterable[Operation], task: PersonsTask) -> Operation | None:
     """Find the operation that completed a person's task; None where the engine notes none, or does not show it."""
     return next((each for each in operations if each.task == task.id and each.kind == COMPLETE), None)
+
+
+def was_given_to_another(task: PersonsTask, completed: Operation) -> bool:
+    """Whether a task was completed by somebody else than the person whom it was given to."""
+    return task.assignee not in {"", completed.user}
+
+
+def given_to_another(task: PersonsTask) -> str:
+    """Say so. Activities have no names here: those are the engine's to evaluate, and may hold a person's."""
+    return f"{task.activity} was completed by somebody else than who it was given to"
+
+
+def past_form(task: PersonsTask, name: str) -> str:
+    """Say that a form's variable did not come with the completion of its task."""
+    return f"{task.activity} was completed past its form: it does not say {name}"
 
 
 def said_yes(values: Sequence[Value], name: str, task: PersonsTask, completed: Operation) -> bool | None:

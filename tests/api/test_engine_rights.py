@@ -23,6 +23,7 @@ from worker.ports.decisions import DecisionReader
 from worker.ports.rights import DefinitionRight
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, EngineSight, app, erasing, serve, stopping
+from worker.web.api.sight import FRESH_SECONDS
 from worker.web.feeds import Feeds, following, sockets
 
 A = key("instance-a")
@@ -98,11 +99,13 @@ class Served:
 
 
 @pytest.fixture
-async def served(database: Database) -> AsyncIterator[Served]:
+async def served(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    """A site whose engine's word is good for a minute, or for as many seconds as the test says."""
     writer, record, engine = SqlTranscriptWriter(database), SqlTranscriptReader(database), Engine()
     await writer.record(exchange(1, key("instance-a")), exchange(2, key("instance-b"), definition_key="heat"))
+    fresh = getattr(request, "param", FRESH_SECONDS)
     async with AsyncExitStack() as stack:
-        sight = await stack.enter_async_context(EngineSight(engine, record.definition_keys))
+        sight = await stack.enter_async_context(EngineSight(engine, record.definition_keys, fresh=fresh))
         eraser, records = Recorded(), Records()
         erases = erasing(cast("Eraser", eraser), record, "default", cast("DecisionReader", records))
         access, windows = Access.of(TOKENS), FakeWindows()
@@ -206,10 +209,8 @@ async def test_a_feed_of_what_may_not_be_seen_any_more_takes_no_other_feed_of_it
         assert (heard["feed"], heard["data"]["content"]) == ("other", "Question 2?")
 
 
-async def test_a_feed_is_opened_by_what_may_be_seen_then_however_long_its_socket_is_open(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("worker.web.api.sight.FRESH_SECONDS", 0)
+@pytest.mark.parametrize("served", [0], indirect=True)
+async def test_a_feed_is_opened_by_what_may_be_seen_then_however_long_its_socket_is_open(served: Served) -> None:
     async with served.ann.session.ws_connect("/api/feeds", headers={"Authorization": f"Bearer {ANN}"}) as socket:
 
         async def subscribed(feed: str, instance: str) -> str:

@@ -18,6 +18,7 @@ from worker.errors import SinkDown, TranscriptDown, Unstorable
 from worker.ports.sinks import Sink
 from worker.redis import RedisOutbox, RedisThreads, open_redis
 from worker.redis.keys import Keys
+from worker.redis.outbox import LOOKED_AT
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.turn.recorder import AT_ONCE, Carrier, Recorder
 
@@ -379,9 +380,10 @@ async def test_end_of_the_recorder_carries_over_what_came_last(parts: Parts) -> 
     assert await parts.recorded() == ["Answer 1."]
 
 
-async def test_whether_something_of_a_task_is_on_its_way_is_told(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whether_something_of_a_task_is_on_its_way_is_told(parts: Parts) -> None:
     await parts.answer(exchange(1))
     assert await parts.outbox.has_any(TRANSCRIPT, {"task-other", exchange(1).task_id})
     assert not await parts.outbox.has_any(TRANSCRIPT, {"task-other"})
-    monkeypatch.setattr("worker.redis.outbox.LOOKED_AT", 1)
+    others = {f"turn:another-{number}": number for number in range(LOOKED_AT)}
+    await parts.outbox._redis.zadd(parts.outbox._list(TRANSCRIPT), others)
     assert await parts.outbox.has_any(TRANSCRIPT, {"task-other"}), "nobody can tell where there are more"

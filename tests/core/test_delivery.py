@@ -1,6 +1,7 @@
 """What the engine is told, and what is done when it does not take it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -48,6 +49,15 @@ class Hand:
         facts.key = key
         return await delivery.deliver(self.task, verdict, facts, Case("frame", "analyst", 3, True), self.lease)
 
+    def ends_with(self, error: EngineDown) -> Callable[[], None]:
+        """Have the task end while a request about it ends with an error."""
+
+        def go() -> None:
+            self.job.gone = True
+            raise error
+
+        return go
+
     def calls(self, method: str) -> int:
         return len(self.worker.engine.script.named(method))
 
@@ -94,11 +104,7 @@ async def test_a_task_that_another_has_completed_is_lost(hand: Hand) -> None:
 
 @pytest.mark.parametrize("cannot_tell", [EngineDenied("no right"), EngineDown("away")])
 async def test_a_history_that_does_not_answer_counts_as_no(hand: Hand, cannot_tell: Exception) -> None:
-    def go() -> None:
-        hand.job.gone = True
-        raise EngineDown("no reply")
-
-    hand.worker.engine.script.next("complete", go)
+    hand.worker.engine.script.next("complete", hand.ends_with(EngineDown("no reply")))
     hand.worker.engine.script.always("was_completed", cannot_tell)
 
     with pytest.raises(TaskLost):
@@ -164,12 +170,8 @@ async def test_a_failure_that_arrived_although_its_reply_was_lost_counts_whoever
 
 @pytest.mark.parametrize("verdict", [FAILED, BpmnError("NO_REVIEW", "refused")])
 async def test_a_report_whose_reply_was_lost_counts_where_the_task_is_gone(hand: Hand, verdict: Verdict) -> None:
-    def go() -> None:
-        hand.job.gone = True
-        raise EngineDown("no reply")
-
-    hand.worker.engine.script.next("fail", go)
-    hand.worker.engine.script.next("bpmn_error", go)
+    hand.worker.engine.script.next("fail", hand.ends_with(EngineDown("no reply")))
+    hand.worker.engine.script.next("bpmn_error", hand.ends_with(EngineDown("no reply")))
 
     assert await hand.tell(verdict) == verdict
 
@@ -192,11 +194,7 @@ async def test_a_report_that_never_came_is_not_told_where_another_worker_has_the
 
 
 async def test_a_report_that_was_not_even_sent_has_ended_no_task(hand: Hand) -> None:
-    def go() -> None:
-        hand.job.gone = True
-        raise EngineUnreached("connection refused")
-
-    hand.worker.engine.script.next("fail", go)
+    hand.worker.engine.script.next("fail", hand.ends_with(EngineUnreached("connection refused")))
 
     with pytest.raises(TaskLost):
         await hand.tell(FAILED)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.core.rig import Core
+from tests.core.rig import Core, Worker
 from tests.fakes.engine import LOCK, POLL, Job
 from tests.fakes.life import Life
 from tests.fakes.script import Script
@@ -131,14 +131,20 @@ async def test_an_answer_that_is_in_the_journal_is_completed_without_asking(core
     assert memory.calls == []
 
 
-async def test_a_task_that_comes_to_another_worker_under_its_call_is_asked_once(core: Core, memory: Memory) -> None:
-    """As after a suspension that outlasts the lock: the worker that asks lives, and is about to bring the answer."""
+async def asking(core: Core, memory: Memory) -> tuple[Worker, Job]:
+    """Have a worker ask for 100 s, and fetch nothing more meanwhile."""
     memory.script.next("ask", 100)
-    first = await core.worker()
-    first.start()
+    worker = await core.worker()
+    worker.start()
     job = core.world.start(instance="a")
     await core.until(lambda: memory.calls)
-    first.engine.script.always("fetch", 1000)
+    worker.engine.script.always("fetch", 1000)
+    return worker, job
+
+
+async def test_a_task_that_comes_to_another_worker_under_its_call_is_asked_once(core: Core, memory: Memory) -> None:
+    """As after a suspension that outlasts the lock: the worker that asks lives, and is about to bring the answer."""
+    first, job = await asking(core, memory)
     job.suspended = True
     await asyncio.sleep(1.5 * LOCK.total_seconds())
     async with core.working() as second:
@@ -156,12 +162,7 @@ async def test_an_answer_to_be_put_right_is_left_to_the_worker_that_has_the_task
     answers = iter(["no JSON", '{"choice": "a"}'])
     core.provider.answer = lambda _: Answer(next(answers))
     core.model.answer = lambda _: Answer(next(answers))
-    memory.script.next("ask", 100)
-    first = await core.worker()
-    first.start()
-    job = core.world.start(instance="a")
-    await core.until(lambda: memory.calls)
-    first.engine.script.always("fetch", 1000)
+    first, job = await asking(core, memory)
     await asyncio.sleep(POLL.total_seconds())
     job.worker, job.locked_until = None, 0.0  # as somebody unlocks it
     async with core.working() as second:

@@ -22,19 +22,24 @@ from worker.transcript.words import clean
 from worker.transcript.writing import owned
 
 MOST = 100
-"""Visits of one session that are read, and of those that are over kept."""
 NEWEST = (visits.c.began_at.desc(), visits.c.id)
 AT_ONCE = 200
 """Visits that one statement names, or that are closed at once."""
 
 
 class SqlVisits:
-    """Implements `ports.visits.VisitBook` and `ports.ending.Counting`. `now` is the clock of who has the file alone."""
+    """Implements `ports.visits.VisitBook` and `ports.ending.Counting`. `now` is the clock of who has the file alone.
 
-    def __init__(self, database: Database, *, engine: str, now: Callable[[], datetime] = own_clock) -> None:
+    Of one session the newest `most` visits are read, and of those that are over kept.
+    """
+
+    def __init__(
+        self, database: Database, *, engine: str, now: Callable[[], datetime] = own_clock, most: int = MOST
+    ) -> None:
         self._database = database
         self._engine = clean(engine)
         self._own_clock = now
+        self._most = most
         self._open = (visits.c.engine == self._engine) & visits.c.ended_at.is_(None)
 
     async def keep(self, heartbeat: str, stays: Sequence[Stay]) -> None:
@@ -65,7 +70,7 @@ class SqlVisits:
             await connection.execute(insert, {"engine": self._engine, **row})
             # One more for each page and each feed that begins: what nobody is shown any more goes.
             over = (visits.c.session_id == row["session_id"]) & visits.c.ended_at.is_not(None)
-            older = select(visits.c.id).where(over).order_by(*NEWEST).offset(MOST)
+            older = select(visits.c.id).where(over).order_by(*NEWEST).offset(self._most)
             await connection.execute(delete(visits).where(visits.c.id.in_(older)))
 
     async def heartbeats(self) -> Collection[str]:
@@ -146,7 +151,7 @@ class SqlVisits:
         own = select(visits).where(visits.c.session_id == clean(session_id))
         if is_open is not None:
             own = own.where(visits.c.ended_at.is_(None) if is_open else visits.c.ended_at.is_not(None))
-        return await self._read(own.order_by(*NEWEST).limit(MOST))
+        return await self._read(own.order_by(*NEWEST).limit(self._most))
 
     async def _read(self, query: Select[Any]) -> Sequence[Visit]:
         async with self._database.reading() as connection:

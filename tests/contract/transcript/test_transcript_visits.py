@@ -73,10 +73,8 @@ async def test_what_was_over_before_it_could_be_written_is_written_with_its_end(
     assert (over.is_open, over.duration_seconds) == (False, 120.0)
 
 
-async def test_of_visits_that_are_over_those_that_are_shown_are_kept(
-    book: SqlVisits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("worker.transcript.visits.MOST", 2)
+async def test_of_visits_that_are_over_those_that_are_shown_are_kept(book: SqlVisits) -> None:
+    book = SqlVisits(book._database, engine="default", most=2)
     await book.keep(ONE, [stay("9", began=timedelta(hours=9)), stay("8", session_id=OTHER, ended=NONE)])
     for number in range(1, 5):
         await book.keep(ONE, [stay(str(number), began=timedelta(minutes=9 - number), ended=NONE)])

@@ -14,7 +14,6 @@ from worker.runtime.portions import portions
 from worker.web.api.grants import Grant
 
 FRESH_SECONDS: Final = 60.0
-"""For so long the engine's word is good."""
 MOST_USERS: Final = 1000
 AT_ONCE: Final = 8
 """Questions to the engine for one user."""
@@ -26,11 +25,15 @@ NOTHING: Final = Definitions()
 
 
 class EngineSight:
-    """Narrows grants to what their users may see in the engine. Use as an async context manager: it owns the asking."""
+    """Narrows grants to what their users may see in the engine. Use as an async context manager: it owns the asking.
 
-    def __init__(self, rights: EngineRights, keys: Keys) -> None:
+    The engine's word is good for `fresh` seconds.
+    """
+
+    def __init__(self, rights: EngineRights, keys: Keys, *, fresh: float = FRESH_SECONDS) -> None:
         self._rights = rights
         self._keys = keys
+        self._fresh = fresh
         self._known = OrderedDict[str, tuple[asyncio.Task[Limits], float]]()
 
     async def __aenter__(self) -> Self:
@@ -57,7 +60,7 @@ class EngineSight:
         """Several that want to know the same at once share one answer; a failure is not kept."""
         task, at = self._known.get(user, (None, 0.0))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
-        if task is None or failed or monotonic() - at >= FRESH_SECONDS:
+        if task is None or failed or monotonic() - at >= self._fresh:
             task = asyncio.create_task(self._read(user), name="rights of an engine's user")
             self._known[user] = task, monotonic()
             self._known.move_to_end(user)

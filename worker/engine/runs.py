@@ -80,6 +80,8 @@ class RestRuns:
 
     async def look(self, instance: str) -> Run:
         """Tell how an instance stands, with those that it called; what ended where the history has it."""
+        # Its end first: it may come at any moment, and of one that is over nothing changes any more.
+        ended = await self._ended(instance)
         found: list[At] = []
         waiting, seen = [instance], {instance}
         top: list[dict[str, Any]] = []  # what the instance itself has been at
@@ -95,7 +97,9 @@ class RestRuns:
             called = [str(row["calledProcessInstanceId"]) for row in rows if row.get("calledProcessInstanceId")]
             waiting += [other for other in called if other not in seen][: MOST_CALLED - len(seen)]
             seen |= {*waiting}
-        end, why = await self._end(instance, top)
+        if ended is None:
+            return Run(found)
+        end, why = await self._end(instance, ended, top)
         return Run(found, end, why)
 
     async def variables(self, instance: str) -> list[Held]:
@@ -111,18 +115,24 @@ class RestRuns:
     async def _rows(self, path: str, instance: str, **more: str) -> list[dict[str, Any]]:
         return [row async for row in self._lists.rows(path, {"processInstanceId": instance, **more}, most=MOST)]
 
-    async def _end(self, instance: str, activities: Sequence[Mapping[str, Any]]) -> tuple[End | None, str]:
-        """Say how it ended, None while it runs."""
+    async def _ended(self, instance: str) -> Mapping[str, Any] | None:
+        """Return what the history has of an instance that is over, empty where it keeps none; None while it runs."""
         past = await self._transport.send("GET", f"/history/process-instance/{quote(instance, safe='')}")
         if past.missing:
             runs = await self._transport.send("GET", f"/process-instance/{quote(instance, safe='')}")
-            return ("unknown", "the engine keeps no history of it") if runs.missing else (None, "")
+            return {} if runs.missing else None
         row = past.value(dict)
-        if row.get("endTime") is None:
-            return None, ""
-        end = _STATES.get(str(row.get("state")), "unknown")
+        return None if row.get("endTime") is None else row
+
+    async def _end(
+        self, instance: str, ended: Mapping[str, Any], activities: Sequence[Mapping[str, Any]]
+    ) -> tuple[End, str]:
+        """Say how it ended, and what brought that about."""
+        if not ended:
+            return "unknown", "the engine keeps no history of it"
+        end = _STATES.get(str(ended.get("state")), "unknown")
         if end == "terminated":
-            return end, str(row.get("deleteReason") or "")
+            return end, str(ended.get("deleteReason") or "")
         own = [each for each in activities if each.get("parentActivityInstanceId") == instance]
         for each in own:
             # An instance is completed, too, where an error that nobody catches has ended it.

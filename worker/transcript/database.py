@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -189,6 +190,10 @@ class Database:
             self._file.make()
             if found := await asyncio.to_thread(self._file.damage, CHECK_SECONDS, self._closing):
                 raise self._damaged(self._file, found)
+            try:
+                await asyncio.to_thread(self._file.keep_log, BUSY_MS / 1000, self._closing)
+            except sqlite3.Error as exc:
+                raise self._meant(exc) from exc
         await self._migrate()
 
     async def _migrate(self) -> None:
@@ -261,7 +266,6 @@ def _parsed(url: str) -> URL:
 
 
 _WRITERS_PRAGMAS = (
-    "journal_mode = WAL",
     "synchronous = FULL",  # a commit that was reported outlives a power cut
     "foreign_keys = ON",
     "secure_delete = ON",  # what is erased is overwritten

@@ -25,6 +25,8 @@ SAVE = (
 """What a person does about a damaged file. All three are copied: the log may have what the file has not got yet."""
 STEPS = 100_000
 """SQLite's own steps between two looks at the time: some milliseconds."""
+AGAIN_SECONDS = 0.05
+"""Until something is tried again that SQLite has refused without waiting."""
 
 
 class File:
@@ -97,6 +99,26 @@ class File:
             if connection is not None:
                 connection.close()
         return None if said == "ok" else " ".join(str(said).split())[:200]
+
+    def keep_log(self, most_seconds: float, over: threading.Event) -> None:
+        """Have SQLite write by way of a log (WAL): once said, that stays with the file. Blocks for so long at most.
+
+        Of several that say so at once, SQLite refuses all but one without any waiting, whatever its `busy_timeout`.
+        Raises sqlite3.Error.
+        """
+        until = time.monotonic() + most_seconds
+        while True:
+            connection = sqlite3.connect(self.address(reads_only=False), uri=True, timeout=most_seconds)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as exc:
+                is_locked = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_locked or time.monotonic() > until or over.wait(AGAIN_SECONDS):
+                    raise
+            else:
+                return
+            finally:
+                connection.close()
 
     @property
     def _log(self) -> Path:

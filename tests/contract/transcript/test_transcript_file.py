@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sqlite3
 import subprocess
 import threading
 from pathlib import Path
@@ -117,6 +118,25 @@ async def test_what_is_read_of_a_damaged_file_says_so_and_leaves_it_alone(path: 
         await read(path)
 
     assert content(path) == before
+
+
+def test_who_finds_the_new_file_in_use_waits_for_it(path: Path) -> None:
+    """Of two that start on an empty file, SQLite refuses one at once to keep a log of writes while the other writes."""
+    file = File(str(path))
+    file.make()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    class Over(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            other.execute("COMMIT")
+            return super().wait(0 if timeout is None else timeout)
+
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        file.keep_log(0, threading.Event())
+    file.keep_log(60, Over())
+    other.close()
+    assert sqlite_place(path).sql("PRAGMA journal_mode") == "wal"
 
 
 async def test_a_look_for_damage_ends_in_time_or_with_the_worker(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from tests.fakes.decisions import FakeBook, FakeSources
-from tests.fakes.documents import FakeDocuments
+from tests.fakes.documents import FakeDocuments, FakeShelf
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
@@ -203,6 +203,7 @@ class Core:
         self.provider = FakeProvider()
         self.model = FakeModel()
         self.documents = FakeDocuments()
+        self.shelf = FakeShelf()
         self.watchers: Watchers | None = None
         self.window: int | None = None
         self.takes: frozenset[Kind] = frozenset()
@@ -308,6 +309,7 @@ class Core:
             stopped,
             fleet,
             self.documents,
+            self.shelf,
             self.recording if self.records else None,
             self.history if self.records else None,
             self.prices,

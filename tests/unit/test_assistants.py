@@ -1,8 +1,11 @@
+import hashlib
+import os
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from worker.domain.documents import LARGEST
 from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Assistant
 from worker.errors import Permanent, UnknownAssistant
@@ -159,7 +162,7 @@ def test_all_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "c.md").write_text("You are an analyst.\n")
     keys = ["name", "version", "model", "provider", "temperature", "max_output_tokens", "timeout_seconds", "background"]
     keys += ["fallback", "after_fallback", "output_schema", "memory"]
-    known = f"Known: {', '.join(keys)}"
+    known = f"Known: {', '.join(keys)} and 1 more"
     assert mistakes(tmp_path) == [
         "a.md:1: model: is missing; add a line model: …",
         "a.md:2: name: is 'b', but 'a' in the name of the file; make them agree",
@@ -405,3 +408,32 @@ def test_nothing_runs_in_the_background_where_nothing_is_kept(tmp_path: Path) ->
     with pytest.raises(Permanent, match="background: openai keeps nothing"):
         load(tmp_path, providers={"openai": ProviderSpec(api="chat")})
     assert load(tmp_path, providers={"openai": ProviderSpec()}).assistants
+
+
+def test_files_are_named_beside_the_spec_and_known_by_their_digests(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text("charger,9")
+    (tmp_path / "analyst.md").write_text(f"---\n{NAMED}files:\n  - prices.csv\n---\nWeigh.\n")
+    specs = load(tmp_path)
+    [file] = specs.assistants[0].files
+    assert (file.name, file.path) == ("prices.csv", tmp_path / "prices.csv")
+    assert specs.files == {hashlib.sha256(b"charger,9").hexdigest()}
+
+
+def test_a_file_may_be_markdown_and_is_no_spec_then(tmp_path: Path) -> None:
+    (tmp_path / "handbook.md").write_text("# Chargers")
+    (tmp_path / "analyst.md").write_text(f"---\n{NAMED}files: [handbook.md]\n---\nWeigh.\n")
+    [spec] = load(tmp_path).assistants
+    assert [each.name for each in spec.files] == ["handbook.md"]
+
+
+def test_files_that_are_not_there_or_elsewhere_are_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "there.txt").write_text("x")
+    (tmp_path / "large.txt").touch()
+    os.truncate(tmp_path / "large.txt", LARGEST + 1)
+    said = wrong(tmp_path, f"{NAMED}files: [gone.pdf, ../secret.txt, there.txt, there.txt, large.txt]")
+    assert said == [
+        "5: files: '../secret.txt' is no name of a file: put the file beside the spec, and name it without a folder",
+        "5: files: 'gone.pdf' beside the spec cannot be read: No such file or directory",
+        "5: files: 'large.txt' has more than 20,000,000 bytes: name the parts that are needed as files of their own",
+        "5: files: 'there.txt' is named twice; take one out",
+    ]

@@ -72,6 +72,14 @@ async def test_a_spec_is_read_once_for_each_definition_with_the_schema_beside_it
     assert deployment.asked[2:] == [("offers:2:b", "analyst.md"), ("offers:2:b", "answer.json")]
 
 
+async def test_one_has_no_files_to_look_things_up_in() -> None:
+    deployed, _ = finding(
+        {"analyst.md": SPEC.replace("max_output", "files: [prices.csv]\nmax_output"), "prices.csv": "a"}
+    )
+    with pytest.raises(BadDefinition, match=r"files: 'prices\.csv' cannot be named here: assistants that come with"):
+        await deployed.find(NAME, "offers:1:a")
+
+
 async def test_a_schema_of_its_own_has_the_same_bound() -> None:
     text = SPEC.replace("max_output", "output_schema: answer.json\nmax_output")
     deployed, _ = finding({"analyst.md": text, "answer.json": " " * (LONGEST + 1)})

@@ -407,7 +407,7 @@ def test_a_task_that_never_failed_has_the_retries_of_the_settings(retries: int |
         NOBODY,
         NOBODY,
         NOBODY,
-        Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY),
+        Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY),
         NOBODY,
         NOBODY,
     )

@@ -5,7 +5,7 @@ import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.chat.trying import Trying
 from worker.chat.visiting import Visiting
-from worker.documents import DocumentReader
+from worker.documents import DocumentReader, FileShelf
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper, Rewinding
 from worker.engine import Discovery, FixedTopics, HandlerTopics, RestEngine, classic
@@ -43,6 +43,7 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.modelling import redaction
+from worker.ports.documents import Documents, Shelf
 from worker.ports.engine import Topics
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.transcript import TranscriptReader
@@ -187,7 +188,7 @@ async def work(
             crew.start,
             stopped,
             fleet,
-            DocumentReader(),
+            *_readers(specs, stack),
             recorder,
             history,
             prices,
@@ -285,6 +286,12 @@ async def work(
 def _assistants(written: Written, engine: RestEngine) -> assistants.Current:
     providers = written.providers
     return assistants.Current(written.specs, Deployed(engine.resource, allowed(written.settings, providers), providers))
+
+
+def _readers(specs: assistants.Current, stack: AsyncExitStack) -> tuple[Documents, Shelf]:
+    """Who reads the documents of tasks, and the files of assistants: one at a time together."""
+    documents = DocumentReader()
+    return documents, stack.enter_context(closing(FileShelf(documents, lambda: specs.specs.files)))
 
 
 async def _polling(pollers: Sequence[Poller], grace: timedelta, hurry: asyncio.Event) -> None:

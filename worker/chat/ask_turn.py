@@ -30,6 +30,7 @@ from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
 from worker.turn.fallback import Fallback
 from worker.turn.limits import Elsewhere, Seat
+from worker.turn.looking_up import looked_up
 from worker.turn.request import Ground, Place, Request
 from worker.turn.thread_variable import RecordedThread
 
@@ -101,6 +102,7 @@ class AskTurn:
         except UnknownAssistant as exc:
             raise await self._ground.fleet.judge(exc, name, None) from None
         facts.version, facts.provider = found.version, found.provider
+        found = await looked_up(self._ground.shelf, found, ask.text, facts)
         return replace(found, timeout=min(found.timeout, self._longest), output_schema=None, background=False)
 
     async def _definition(self, ask: Ask) -> str:

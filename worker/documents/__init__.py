@@ -5,5 +5,6 @@ parsed in the worker. `reader.py` starts the process and judges how it ended, `_
 """
 
 from worker.documents.reader import DocumentReader
+from worker.documents.shelf import FileShelf
 
-__all__ = ["DocumentReader"]
+__all__ = ["DocumentReader", "FileShelf"]

@@ -3,10 +3,13 @@
 import base64
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 LARGEST: Final = 20_000_000
 """Bytes of one document."""
+MOST_PASSAGES: Final = 6
+"""Of an assistant's files, that one question is shown."""
 LARGEST_ATTACHED: Final = 5_000_000
 """Bytes of all that goes along with one question: some providers send it again with every list of what was said."""
 TOKENS_OF_A_PICTURE: Final = 2000
@@ -73,6 +76,24 @@ class Attachment:
     def data_url(self) -> str:
         """Its bytes as providers take them."""
         return f"data:{self.type};base64,{base64.b64encode(self.content).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantFile:
+    """A file beside an assistant's spec, in which it looks things up. `sha256` is of its bytes as the spec was read."""
+
+    name: str
+    sha256: str
+    path: Path = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of an assistant's file that says something to a question. `mark` as in `Page`."""
+
+    file: AssistantFile
+    mark: str
+    text: str
 
 
 def form_of(content: bytes, type_: str) -> Form | None:

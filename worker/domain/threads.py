@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from worker.domain.documents import Attachment
+from worker.domain.documents import AssistantFile, Attachment
 from worker.domain.memory import NO_WISH, MemoryWish
 from worker.domain.money import Money
 from worker.domain.questions import DecisionQuestion
@@ -59,7 +59,8 @@ class Assistant:
     provider runs the call by itself and outlives us: whoever has its response id can fetch the answer. `fallback` names
     provider and model of who answers while the own provider is away, in order; with `stays` a thread that has moved to
     one of them stays there. `questions` are decision questions, for whoever weighs answers; `output_schema` is their
-    form for whoever does not. `memory` is what its tasks want of the memory, as far as they say nothing themselves.
+    form for whoever does not. `memory` is what its tasks want of the memory, as far as they say nothing themselves. In
+    `files` it looks things up; `looked_up` is what one call of it is shown of them.
     """
 
     name: str
@@ -76,6 +77,13 @@ class Assistant:
     stays: bool = False
     questions: tuple[DecisionQuestion, ...] = ()
     memory: MemoryWish = NO_WISH
+    files: tuple[AssistantFile, ...] = ()
+    looked_up: str = ""
+
+    @property
+    def told(self) -> str:
+        """What stands before everything that is said, with each call anew: on no thread is any of it kept."""
+        return f"{self.instructions}\n\n{self.looked_up}" if self.looked_up else self.instructions
 
     @property
     def chain(self) -> tuple[tuple[str, str], ...]:

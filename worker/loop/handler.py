@@ -168,6 +168,7 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
         "memory": facts.memory if facts.memory != "whole" else None,
         "recalled": (len(facts.recalled.facts) if facts.recalled else 0) or None,
         "not_recalled": (facts.recalled.why if facts.recalled else "") or None,
+        "looked_up": tuple(facts.looked_up) or None,
         "untold": (answer.untold if answer else 0) or None,
         "recovered": facts.recovered,
         "repaired": facts.repaired or None,

@@ -27,6 +27,7 @@ LONGEST_DETAIL = 200
 MOST_HEARD: Final = 5
 """Persons whom the meta names: it has to stay short."""
 RECALLED_ROOM: Final = 300
+FILES_ROOM: Final = 300
 """Characters of it for the ids of facts: all of them stand with the question in the transcript."""
 UNSURE_ROOM: Final = 300
 """Characters of it for the names of questions that are unsure."""
@@ -41,7 +42,7 @@ class Story:
     before, None where none was. `heard` counts what persons were answered on the thread before, by their names.
     `origin` names task, attempt and messages, by which the answer is found elsewhere. `recalled` is what the question
     showed of what is remembered beyond the instance, None where the task wants nothing of it. `rewound` are the words
-    of the order to rewind that the thread was made for.
+    of the order to rewind that the thread was made for. `looked_up` are names and digests of files.
     """
 
     thread: Thread | None
@@ -56,6 +57,7 @@ class Story:
     origin: Mapping[str, str | int] = field(default_factory=dict)
     recalled: Recalled | None = None
     rewound: str = ""
+    looked_up: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +321,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
     }
     if story.recalled is not None:
         told["recalled"] = _recalled(story.recalled)
+    if story.looked_up:
+        told["files"] = list(_that_fit((f"{name} {of}" for name, of in story.looked_up.items()), FILES_ROOM))
     if form.questions:
         told["confidence"] = form.confidence
         told["unsure"] = list(_that_fit(form.unsure(answer), UNSURE_ROOM))

@@ -1,8 +1,9 @@
 """What reads documents that others wrote."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from worker.domain.documents import Form, Page
+from worker.domain.documents import AssistantFile, Form, Page, Passage
 
 
 class Documents(Protocol):
@@ -12,5 +13,17 @@ class Documents(Protocol):
         """Return a document's pages in their order; None if their text has more than `most` bytes.
 
         `encoding` is what somebody says of HTML. Raises BadInput, which says why it cannot be read and what to do.
+        """
+        ...
+
+
+class Shelf(Protocol):
+    """The files of assistants, found by the words that are in them."""
+
+    async def find(self, files: Sequence[AssistantFile], asked: str, most: int) -> list[Passage]:
+        """Return the passages that say most to what is asked, the best first; none where no word of it is in any.
+
+        A file that was not looked into before is read first; if its bytes are others by then, it comes back with their
+        digest. Raises BadDefinition, which says why one cannot be read and what to do.
         """
         ...

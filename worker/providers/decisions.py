@@ -134,7 +134,7 @@ class DecisionsModel(_Weighing):
     path = "/decisions"
 
     async def _put(self, call: Call, question: str, assistant: Assistant) -> tuple[_Reply, Answers | None]:
-        spoken = [("developer", assistant.instructions), ("user", question)]
+        spoken = [("developer", assistant.told), ("user", question)]
         body = {
             "model": assistant.model,
             "input": [{"type": "message", "role": role, "content": text} for role, text in spoken if text],
@@ -198,7 +198,7 @@ class SystemOneModel(_Weighing):
     async def _put(self, call: Call, question: str, assistant: Assistant) -> tuple[_Reply, Answers | None]:
         body = {
             "model": assistant.model,
-            "state": "\n\n".join(filter(None, [assistant.instructions, question])),
+            "state": "\n\n".join(filter(None, [assistant.told, question])),
             "questions": {each.name: _criteria(each) for each in assistant.questions},
         }
         reply = await self._client.request(call, _Systemone, "POST", self.path, body)

@@ -31,9 +31,9 @@ def cached(body: dict[str, Any], spec: ProviderSpec, cache_key: str) -> dict[str
 def instructions(assistant: Assistant, schemas: Schemas) -> str:
     """What the model is told to be, with the schema in words where the provider is not to hold it to one."""
     if assistant.output_schema is None or schemas != "none":
-        return assistant.instructions
+        return assistant.told
     wanted = json.dumps(assistant.output_schema, ensure_ascii=False)
-    return f"{assistant.instructions}\n\nYour answer has to fit this JSON Schema:\n\n{wanted}"
+    return f"{assistant.told}\n\nYour answer has to fit this JSON Schema:\n\n{wanted}"
 
 
 async def first_taken(

@@ -1,7 +1,7 @@
 """The specs of ASSISTANTS_DIR: Markdown files with YAML front matter, read and checked as a whole at start."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, cast
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from worker.domain import foreign
+from worker.domain.documents import LARGEST, AssistantFile, digest
 from worker.domain.memory import MOST_RECALLED, NO_WISH, MemoryWish
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import thread_variable_name
@@ -23,6 +24,9 @@ from worker.specs.yaml_text import Mapped, Wrong, mapped, offer, quoted
 _ALONE: Final = {OPENAI: ProviderSpec()}
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+MOST_FILES: Final = 20
 
 
 class MemoryMatter(BaseModel):
@@ -60,6 +64,7 @@ class FrontMatter(BaseModel):
     after_fallback: Literal["return", "stay"] = "return"
     output_schema: Any = None  # a JSON Schema, or the name of a file with one
     memory: MemoryMatter | None = None
+    files: list[str] = Field(default_factory=list, max_length=MOST_FILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,11 @@ class Specs:
     def versions(self) -> frozenset[tuple[str, str]]:
         """Name and version of each."""
         return frozenset((each.name, each.version) for each in self.assistants)
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Digests of all files that they look things up in."""
+        return frozenset(file.sha256 for each in self.assistants for file in each.files)
 
     def find(self, name: str, version: str | None) -> Assistant:
         """Return the named version, the highest one if None. Raises UnknownAssistant, which lists what there is."""
@@ -116,8 +126,8 @@ def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE)
 
     Without `providers` nobody knows who they are, and what a spec says of them is not looked at.
 
-    A spec is any `*.md` file that is not hidden, directly in the folder; symbolic links are followed, as a mounted
-    Kubernetes ConfigMap needs it.
+    A spec is any `*.md` file that is not hidden and no file of another one, directly in the folder; symbolic links are
+    followed, as a mounted Kubernetes ConfigMap needs it.
     """
     try:
         paths = sorted(path for path in directory.iterdir() if _is_spec(path))
@@ -128,12 +138,16 @@ def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE)
         raise Permanent(f"ASSISTANTS_DIR={directory}: cannot be read: {exc.strerror}") from exc
     if not paths:
         raise Permanent(f"ASSISTANTS_DIR={directory}: holds no spec; put one there, such as analyst.md")
+    # A handbook may be Markdown as well.
+    named = {name for path in paths for name in _names(path)}
     specs: dict[tuple[str, str], tuple[Assistant, Path]] = {}
     names: dict[str, str] = {}
     mistakes: list[str] = []
     for path in paths:
+        if path.name in named:
+            continue
         try:
-            spec, line = read(_text(path), path.stem, providers, partial(_beside, path.parent))
+            spec, line = read(_text(path), path.stem, providers, partial(_beside, path.parent), path.parent)
         except Wrong as exc:
             mistakes += [f"{path}:{line}: {text}" for line, text in sorted(exc.mistakes)]
             continue
@@ -167,12 +181,17 @@ def _natural(version: str) -> tuple[Any, ...]:
 
 
 def read(
-    text: str, stem: str, providers: Mapping[str, ProviderSpec] | None, beside: Callable[[str], str]
+    text: str,
+    stem: str,
+    providers: Mapping[str, ProviderSpec] | None,
+    beside: Callable[[str], str],
+    folder: Path | None = None,
 ) -> tuple[Assistant, int]:
     """Return the assistant of one file and the line of its version, or raise Wrong with all that can be seen.
 
     `stem` is the file's name without `.md`. `beside` returns the text of a file that the spec names, or raises
-    ValueError, which says why there is none. `providers` as for `load`.
+    ValueError, which says why there is none. `providers` as for `load`. Without a `folder` it may name no files to look
+    things up in.
     """
     front, instructions = _parts(text)
     said = mapped(front, "the front matter")
@@ -186,10 +205,15 @@ def read(
         output_schema = _output_schema(beside, spec.output_schema)
     except ValueError as exc:
         mistakes.append((said.line("output_schema"), f"output_schema: {exc}"))
-    else:
-        if not mistakes:
-            return _assistant(spec, instructions, output_schema), said.line("version")
-    raise Wrong(mistakes)
+    files: list[AssistantFile] = []
+    for number, name in enumerate(spec.files):
+        try:
+            files.append(_file(folder, name, spec.files[:number]))
+        except ValueError as exc:
+            mistakes.append((said.line("files", str(number)), f"files: {quoted(name)} {exc}"))
+    if mistakes:
+        raise Wrong(mistakes)
+    return _assistant(spec, instructions, output_schema, tuple(files)), said.line("version")
 
 
 def _unanswered(said: Mapped, providers: Mapping[str, ProviderSpec]) -> Iterator[tuple[int, str]]:
@@ -220,6 +244,15 @@ def _unanswered(said: Mapped, providers: Mapping[str, ProviderSpec]) -> Iterator
         chain.append(name)
 
 
+def _names(path: Path) -> frozenset[str]:
+    """Name the files in which a spec looks things up; none where it cannot be read."""
+    try:
+        said = mapped(_parts(_text(path))[0], "the front matter").values.get("files")
+    except Wrong:
+        return frozenset()
+    return frozenset(each for each in said if isinstance(each, str)) if isinstance(said, list) else frozenset()
+
+
 def schema_file(text: str) -> str | None:
     """Name the file that a spec wants its schema from; None where it wants none, or cannot be read."""
     try:
@@ -236,6 +269,24 @@ def _beside(folder: Path, name: str) -> str:
         raise ValueError(f"{quoted(name)} beside the spec cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise ValueError(f"{quoted(name)} is no JSON: {exc}") from exc
+
+
+def _file(folder: Path | None, name: str, others: Sequence[str]) -> AssistantFile:
+    """Find a file that the spec names. Raises ValueError."""
+    if folder is None:
+        raise ValueError("cannot be named here: assistants that come with a process have no files of their own")
+    if Path(name).name != name:
+        raise ValueError("is no name of a file: put the file beside the spec, and name it without a folder")
+    if name in others:
+        raise ValueError("is named twice; take one out")
+    path = folder / name
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"has more than {LARGEST:,} bytes: name the parts that are needed as files of their own")
+        content = path.read_bytes()
+    except OSError as exc:
+        raise ValueError(f"beside the spec cannot be read: {exc.strerror}") from exc
+    return AssistantFile(name, digest(content), path)
 
 
 def _output_schema(beside: Callable[[str], str], said: Any) -> Mapping[str, Any] | None:
@@ -255,7 +306,12 @@ def _output_schema(beside: Callable[[str], str], said: Any) -> Mapping[str, Any]
     return cast("Mapping[str, Any]", value)
 
 
-def _assistant(spec: FrontMatter, instructions: str, output_schema: Mapping[str, Any] | None) -> Assistant:
+def _assistant(
+    spec: FrontMatter,
+    instructions: str,
+    output_schema: Mapping[str, Any] | None,
+    files: tuple[AssistantFile, ...],
+) -> Assistant:
     return Assistant(
         name=spec.name,
         version=spec.version,
@@ -270,6 +326,7 @@ def _assistant(spec: FrontMatter, instructions: str, output_schema: Mapping[str,
         stays=spec.after_fallback == "stay",
         output_schema=output_schema,
         memory=MemoryWish(**spec.memory.model_dump()) if spec.memory else NO_WISH,
+        files=files,
     )
 
 

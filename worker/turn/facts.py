@@ -24,6 +24,7 @@ class TurnFacts:
     those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up,
     `reads` how many tokens its call is thought to read. `heard` counts what persons were answered on the thread before.
     `cuts` say what is not told any more of what was said. `recalled` is what the question shows of what is remembered.
+    `looked_up` names the assistant's files that say something to the question, with the beginnings of their digests.
     `rewound` are the words of the order to rewind that the thread was made for. `is_asking`: a call of the model runs,
     or its answer is being kept. `is_taken`: another worker has the task meanwhile, and waits for that.
     """
@@ -44,6 +45,7 @@ class TurnFacts:
     cuts: tuple[Cut, ...] = ()
     rewound: str = ""
     recalled: Recalled | None = None
+    looked_up: Mapping[str, str] = field(default_factory=dict)
     recovered: Literal["journal", "thread"] | None = None
     repaired: bool = False
     left_out: tuple[str, ...] = ()

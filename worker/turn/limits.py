@@ -52,7 +52,7 @@ class Limits:
         """Guess the tokens of a call: as the last ones took, at first as long as instructions and question (bytes)."""
         known = self._takes.get(_named(assistant))
         if known is None:
-            known = (size(assistant.instructions) + question) / BYTES_PER_TOKEN
+            known = (size(assistant.told) + question) / BYTES_PER_TOKEN
             known += assistant.max_output_tokens or ANSWER_TOKENS
         return math.ceil(known)
 

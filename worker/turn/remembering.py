@@ -303,12 +303,14 @@ def summariser(assistant: Assistant) -> Assistant:
     if most is not None:
         # Of an assistant that came with a deployment, the bound is what the worker's settings let it spend.
         most = min(most, SUMMARY_TOKENS) if is_deployed(assistant.name) else SUMMARY_TOKENS
-    return replace(assistant, instructions=SUMMARISER, output_schema=None, temperature=None, max_output_tokens=most)
+    return replace(
+        assistant, instructions=SUMMARISER, looked_up="", output_schema=None, temperature=None, max_output_tokens=most
+    )
 
 
 def _asked(question: Question, assistant: Assistant) -> int:
     """Count what is sent beside the history, in bytes."""
-    return question.size + size(assistant.instructions)
+    return question.size + size(assistant.told)
 
 
 def _beginning(key: ThreadKey) -> str:

@@ -24,7 +24,7 @@ from worker.domain.threads import (
     size,
 )
 from worker.domain.watching import Speaker
-from worker.ports.documents import Documents
+from worker.ports.documents import Documents, Shelf
 from worker.ports.limits import Seats
 from worker.ports.providers import Watchers
 from worker.ports.sinks import Recording
@@ -87,7 +87,7 @@ class Request:
     def tokens(self) -> int:
         """What a model reads of it at most, beside what was said before."""
         form = self.assistant.output_schema
-        asked = size(self.text) + size(self.assistant.instructions) + (size(json.dumps(form)) if form else 0)
+        asked = size(self.text) + size(self.assistant.told) + (size(json.dumps(form)) if form else 0)
         return asked // SAFE_BYTES_PER_TOKEN + 1 + sum(each.tokens for each in self.attached)
 
     def remembered(self, answer: Answer) -> Remembered | None:
@@ -128,8 +128,8 @@ class Ground:
 
     `provider_down` is told when a provider cannot be asked, by its name. `trouble_of` says why one cannot be asked now,
     None if it can. `later` takes work that nobody waits for. `stopped` is what operators have stopped, `fleet` the
-    other workers, `documents` reads those that tasks are given. `prices` by provider, and `seats` of those that have
-    limits.
+    other workers, `documents` reads those that tasks are given, `shelf` has the files of assistants. `prices` by
+    provider, and `seats` of those that have limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
     no budgets, without `watchers` nobody reads along, without `recalling` nothing is remembered beyond an instance.
@@ -145,6 +145,7 @@ class Ground:
     stopped: Stopped
     fleet: Fleet
     documents: Documents
+    shelf: Shelf
     recording: Recording | None = None
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)

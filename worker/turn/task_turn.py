@@ -51,6 +51,7 @@ from worker.turn.charging import Bill
 from worker.turn.facts import APART, TurnFacts
 from worker.turn.fallback import Fallback
 from worker.turn.limits import Elsewhere
+from worker.turn.looking_up import looked_up
 from worker.turn.record_turn import RecordTurn
 from worker.turn.request import Ground
 
@@ -229,8 +230,9 @@ class Turn:
                 self._rules.lease, partial(self._renew, entry.hold), f"hold for {assignment.task.id}"
             ):
                 inputs = await self._inputs(assignment, entry, facts)
-            assignment = replace(assignment, attached=inputs.attached)
-            return assignment, await self._text(assignment, inputs, earlier.wrong)
+                text = await self._text(assignment, inputs, earlier.wrong)
+                assistant = await looked_up(self._ground.shelf, assignment.assistant, text, facts)
+            return replace(assignment, attached=inputs.attached, assistant=assistant), text
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
             trouble = isinstance(exc, WorkerError) and exc.is_trouble
@@ -347,6 +349,7 @@ class Turn:
             self._origin(assignment.task, facts),
             facts.recalled,
             facts.rewound,
+            facts.looked_up,
         )
         spin = await self._engine.has_spin()
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from argparse import Namespace
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 from worker import settings
 from worker.bootstrap.adapters import model_of, remembering
 from worker.bootstrap.written import allowed, provider_specs, rules
-from worker.documents import DocumentReader
+from worker.documents import DocumentReader, FileShelf
 from worker.domain import deployed
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Task, Variable, has_expression
@@ -169,6 +169,7 @@ async def _taken(
             model = await model_of(spec, stack) if is_asked else None
             recorders[name] = alone.Recorder(model)
             providers[name] = remembering(spec, recorders[name], threads)
+        documents = DocumentReader()
         ground = Ground(
             threads.as_port(),
             rules(chosen),
@@ -179,7 +180,8 @@ async def _taken(
             alone.later,
             stopped,
             Fleet(nobody.as_presence(), lambda: specs.versions),
-            DocumentReader(),
+            documents,
+            stack.enter_context(closing(FileShelf(documents, lambda: specs.files))),
             history=alone.NoHistory(),
             prices={name: spec.prices for name, spec in known.items()},
         )
@@ -219,7 +221,7 @@ def _tell(found: Outcome, chosen: Settings, *, as_json: bool) -> int:
                 "assistant": f"{assistant.name} {assistant.version}",
                 "provider": assistant.provider,
                 "model": assistant.model,
-                "instructions": assistant.instructions,
+                "instructions": assistant.told,
                 "question": found.question,
                 "tokens": tokens,
                 "input_tokens": chosen.input_tokens,

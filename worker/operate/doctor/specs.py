@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import closing
 
 from worker import bootstrap
+from worker.documents import DocumentReader, FileShelf
 from worker.domain.providers import ProviderSpec
-from worker.errors import Permanent
+from worker.errors import BadDefinition, Permanent
 from worker.operate.doctor.checks import Check, Finding, Level
 from worker.settings import Settings
 from worker.specs import assistants, budgets
@@ -15,6 +17,7 @@ AREA = "assistants"
 LISTED = 20
 """Assistants that are named in the report; the others are counted."""
 _ADVICE = "Correct it: the worker does not start before."
+_READ = "Each task of this assistant is an incident before."
 
 
 async def providers(settings: Settings) -> tuple[Mapping[str, ProviderSpec] | None, list[Finding]]:
@@ -36,6 +39,24 @@ async def load(settings: Settings, known: Mapping[str, ProviderSpec] | None) -> 
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     said = f"{len(names)} in {settings.assistants_dir}: {', '.join(names[:LISTED])}{more}"
     return specs, [Finding(AREA, "specs", Level.OK, said)]
+
+
+def of_files(specs: Specs | None) -> list[Check]:
+    """Return the check of the files that assistants look things up in, if there are any."""
+    owned = [(each, file) for each in specs.assistants for file in each.files] if specs is not None else []
+
+    async def read() -> list[Finding]:
+        found = []
+        with closing(FileShelf(DocumentReader(), frozenset)) as shelf:
+            for each, file in owned:
+                try:
+                    await shelf.find([file], "", 0)
+                except BadDefinition as exc:
+                    found.append(Finding(AREA, f"{each.name} {each.version}", Level.PROBLEM, str(exc), _READ))
+        said = f"{len({file.sha256 for _, file in owned})} can be read"
+        return found or [Finding(AREA, "files", Level.OK, said)]
+
+    return [Check(AREA, "files", read)] if owned else []
 
 
 def of_budgets(settings: Settings, specs: Specs | None, known: Mapping[str, ProviderSpec] | None) -> list[Check]:

@@ -1,0 +1,27 @@
+"""What an assistant's files say to a question: searched before the call, and shown behind its instructions."""
+
+from dataclasses import replace
+
+from worker.domain.documents import MOST_PASSAGES, Passage
+from worker.domain.threads import Assistant
+from worker.modelling import prompt
+from worker.ports.documents import Shelf
+from worker.turn.facts import TurnFacts
+
+
+async def looked_up(shelf: Shelf, assistant: Assistant, asked: str, facts: TurnFacts) -> Assistant:
+    """Return the assistant with what it is shown to this question. Raises as `Shelf.find` does.
+
+    A thread keeps nothing of it: the next question is shown what fits that one, and the record has what was asked.
+    """
+    if not assistant.files:
+        return assistant
+    with facts.phase("look_up"):
+        found = await shelf.find(assistant.files, asked, MOST_PASSAGES)
+    facts.looked_up = _used(found)
+    return replace(assistant, looked_up=prompt.looked_up(found) if found else "")
+
+
+def _used(found: list[Passage]) -> dict[str, str]:
+    """Name the files that were used, with the beginnings of their digests."""
+    return {each.file.name: each.file.sha256[:12] for each in found}

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     RowMapping,
     Select,
+    bindparam,
     column,
     delete,
     false,
@@ -34,6 +35,8 @@ from worker.transcript.memos import new_subject
 from worker.transcript.tables import FACTS_INDEX, memory_facts, memory_subjects, memory_waiting, messages
 from worker.transcript.words import clean, fts5_query, ts_query
 from worker.transcript.writing import forget
+
+_KNOWN = select(memory_subjects.c.generation).where(memory_subjects.c.digest == bindparam("digest"))
 
 
 class SqlFacts:
@@ -60,9 +63,8 @@ class SqlFacts:
 
     async def known(self, subject: MemorySubject) -> MemorySubject | None:
         """See `ports.memory.Subjects.known`."""
-        query = select(memory_subjects.c.generation).where(memory_subjects.c.digest == subject.digest)
         try:
-            rows = await self._hurried.rows(query)
+            rows = await self._hurried.rows(_KNOWN, digest=subject.digest)
         except (TranscriptDown, Unstorable) as exc:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
         return MemorySubject(subject.digest, subject.tenant, rows[0][0]) if rows else None

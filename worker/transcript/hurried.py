@@ -7,12 +7,12 @@ where 0.3 were allowed. Here the statement itself is interrupted.
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
 
-from sqlalchemy import Select
+from sqlalchemy import Compiled, Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,13 +21,17 @@ from worker.transcript.file import File
 
 Rows = Sequence[tuple[Any, ...]]
 BUSY_MS = 100
+_DIALECT = sqlite.dialect(paramstyle="named")
 
 
 class Hurried(Protocol):
     """Reads rows. Raises TranscriptDown; a cancelled one reads no further."""
 
-    async def rows(self, query: Select[Any]) -> Rows:
-        """Return what a query finds."""
+    async def rows(self, query: Select[Any], **values: Any) -> Rows:
+        """Return what a query finds, with values for its parameters.
+
+        A query is written out once and kept: it is to be one that there is only one of.
+        """
         ...
 
     async def close(self) -> None:
@@ -42,17 +46,21 @@ class HurriedSqlite:
         self._file = file
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hurried")
         self._connection: sqlite3.Connection | None = None
+        self._written: dict[Select[Any], Compiled] = {}
         self._running: object = None
         self._guard = threading.Lock()
         """So that no other query is interrupted than the one that is meant."""
 
-    async def rows(self, query: Select[Any]) -> Rows:
+    async def rows(self, query: Select[Any], **values: Any) -> Rows:
         """See `Hurried.rows`."""
-        compiled = query.compile(
-            dialect=sqlite.dialect(paramstyle="named"), compile_kwargs={"render_postcompile": True}
-        )
+        # Not by SQLAlchemy's own cache, which goes by an engine: to write a query out takes longer than to read by it.
+        written = self._written.get(query)
+        if written is None:
+            written = self._written[query] = query.compile(dialect=_DIALECT)
         ticket = object()
-        begun: Future[Rows] = self._thread.submit(self._read, str(compiled), dict(compiled.params), ticket)
+        begun: Future[Rows] = self._thread.submit(
+            self._read, str(written), written.construct_params(values) or {}, ticket
+        )
         try:
             return await asyncio.wrap_future(begun)
         except asyncio.CancelledError:
@@ -66,7 +74,7 @@ class HurriedSqlite:
             if self._running is ticket and self._connection is not None:
                 self._connection.interrupt()
 
-    def _read(self, statement: str, values: dict[str, Any], ticket: object) -> Rows:
+    def _read(self, statement: str, values: Mapping[str, Any], ticket: object) -> Rows:
         with self._guard:
             self._running = ticket
         try:
@@ -108,13 +116,14 @@ class HurriedPostgresql:
     """A few connections of its own, whose statements the server ends in time."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        # A transaction around one statement that reads costs two more ways to the server and back.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def rows(self, query: Select[Any]) -> Rows:
+    async def rows(self, query: Select[Any], **values: Any) -> Rows:
         """See `Hurried.rows`."""
         try:
             async with self._engine.connect() as connection:
-                return [tuple(row) for row in (await connection.execute(query)).all()]
+                return [tuple(row) for row in (await connection.execute(query, values)).all()]
         except ERRORS as exc:
             raise translated(exc) from exc
 

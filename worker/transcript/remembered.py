@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, TextClause, delete, literal, null, select
+from sqlalchemy import ColumnElement, Select, TextClause, bindparam, delete, literal, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.memory import EMBEDDED, NEWEST, Fact, Forgotten, Memo, MemorySubject
@@ -48,7 +48,7 @@ class EmbeddedMemory:
         vectors = self._vectors
         try:
             if meaning is None or vectors is None or not vectors.is_ready:
-                rows = await self._hurried.rows(_newest(subject, null()))
+                rows = await self._hurried.rows(_BY_WORDS, subject=subject.digest)
             else:
                 rows = await self._with_distances(vectors, subject, meaning)
         except (TranscriptDown, Unstorable) as exc:
@@ -58,11 +58,11 @@ class EmbeddedMemory:
 
     async def _with_distances(self, vectors: SqlVectors, subject: MemorySubject, meaning: Sequence[float]) -> Rows:
         try:
-            return await self._hurried.rows(_newest(subject, vectors.distance(meaning)))
+            return await self._hurried.rows(_newest(vectors.distance(meaning)), subject=subject.digest)
         except (TranscriptDown, Unstorable):
             # Table or extension may have gone, as with a database that was restored: it is looked for again.
             vectors.is_ready = False
-            return await self._hurried.rows(_newest(subject, null()))
+            return await self._hurried.rows(_BY_WORDS, subject=subject.digest)
 
     def _fact(self, row: Sequence[Any]) -> Fact:
         name, text, at, instance, ref, *_ = row
@@ -107,19 +107,23 @@ class EmbeddedMemory:
     async def check(self) -> None:
         """See `ports.memory.Memory.check`."""
         try:
-            await self._hurried.rows(select(memory_facts.c.id).limit(1))
+            await self._hurried.rows(_ANY)
         except (TranscriptDown, Unstorable) as exc:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
 
 
-def _newest(subject: MemorySubject, distance: ColumnElement[Any] | TextClause) -> Select[Any]:
+def _newest(distance: ColumnElement[Any] | TextClause) -> Select[Any]:
     columns = ("id", "text", "said_at", "process_instance_id", "ref", "words")
     return (
         select(*(memory_facts.c[name] for name in columns), distance)
-        .where(memory_facts.c.subject == subject.digest, memory_facts.c.state == literal("approved"))
+        .where(memory_facts.c.subject == bindparam("subject"), memory_facts.c.state == literal("approved"))
         .order_by(memory_facts.c.number.desc())
         .limit(NEWEST)
     )
+
+
+_BY_WORDS = _newest(null())
+_ANY = select(memory_facts.c.id).limit(1)
 
 
 def fitting(rows: Sequence[Sequence[Any]], question: str, most: int) -> list[Sequence[Any]]:

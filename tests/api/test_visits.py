@@ -63,9 +63,9 @@ class Ground:
         found = (await self.call(f"sessions/{session}/visits?open=true")).json
         return [each["person"] for each in found]
 
-    async def until_here(self, *persons: str) -> None:
+    async def until_here(self, *persons: str, session: str = A) -> None:
         async def are_here() -> bool:
-            return await self.here() == [*persons]
+            return await self.here(session) == [*persons]
 
         await wait_until(are_here, what=f"{persons} to be here")
 
@@ -120,7 +120,7 @@ async def test_each_conversation_that_a_socket_reads_has_its_visit_and_an_instan
         for name, wanted in (("i", {"instance": "instance-a"}), ("a", {"session": A}), ("b", {"session": B})):
             await socket.send_json({"type": "subscribe", "feed": name, "after": "now", **wanted})
         await ground.until_here("Ann")
-        assert await ground.here(B) == ["Ann"]
+        await ground.until_here("Ann", session=B)
         await socket.send_json({"type": "unsubscribe", "feed": "a"})
         await ground.until_here()
         assert await ground.here(B) == ["Ann"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.flow.rig import Rig
-from tests.flow.test_memory import all_remembered
+from tests.flow.test_memory import all_remembered, patient
 from tests.modeler import Modeler, modeler
 from tests.models import Model, unique
 from tests.unit.decisions.examples import parts
@@ -56,7 +56,8 @@ async def drawn(desktop: Modeler, rig: Rig, records: str) -> Model:
 
 
 @pytest.mark.timeout(300)
-async def test_what_was_built_of_templates_alone_runs_to_its_end(kept: Rig) -> None:
+async def test_what_was_built_of_templates_alone_runs_to_its_end(kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
     rig, records, given = kept, unique("records"), parts()
     rig.settings["memory"] = "embedded"
     async with modeler() as desktop:

@@ -245,6 +245,7 @@ async def test_with_a_provider_of_ones_own_it_stays_up_for_more_decisions(scratc
             await run.shows(r"(?s)Ctrl-C ends it.*4 Recommend ")
             await start_another(run, "approval")
             await run.shows(r"Review the assessment: a person's task; .* at http://\S+/tasklist/\S+task=\S+")
+            await run.shows("1 Assess the request +conv_")  # its line may come behind what the engine does next
             run.process.send_signal(signal.SIGTERM)
             assert await run.ends(STOP_SECONDS) == 0, run.shown
 
@@ -368,8 +369,9 @@ def assert_four_steps_on_one_thread(shown: str) -> None:
 
 
 def assert_a_person_is_stood_in_for(shown: str) -> None:
-    note = r"1 Assess.*\n.*Review the assessment: a person's task.* chooses .*board_decision=grant.*\n.*2 Draft"
-    assert re.search(note, shown)
+    assess = r" +1 Assess.*\n"  # the worker's line may come behind what the engine does next
+    note = r".*Review the assessment: a person's task.* chooses .*board_decision=grant.*\n"
+    assert re.search(rf"({assess}{note}|{note}{assess}) +2 Draft", shown)
     assert re.search(r"\n  To be paid +13,440\n\nProposed: grant,.* Decided by the board: grant\.", shown)
     assert "we grant you 13,440 EUR" in shown.partition("\nLetter\n")[2]
 

@@ -57,7 +57,9 @@ class Command(Process):
         return await asyncio.to_thread(self.wait, seconds)
 
     def _says_so(self) -> bool:
-        return "worker_started" in self.log_tail()
+        # In a whole line, which is read then; and in the whole log, whose end may be full of tasks by now.
+        complete, _, _ = self.log.read_text("utf-8").rpartition("\n") if self.log.exists() else ("", "", "")
+        return "worker_started" in complete
 
 
 class Forked(Command):

@@ -208,7 +208,7 @@ async def test_a_turn_with_another_key_stops_the_work_and_makes_nothing_anew(kep
     with capture_logs() as lines:
         worker = await kept.start_worker(**other_key(), topics=kept.topic + LATER)
         await wait_until(lambda: [line for line in lines if line["event"] == "dependency_down"], what="the alarm")
-        await wait_until(lambda: len(_pings(kept)) >= 4, 20, "some more probes")
+        await wait_until(lambda: len(_pings(kept)) >= 4, what="some more probes")
 
         alarms = [line for line in lines if line["event"] == "dependency_down"]
         assert [alarm["dependency"] for alarm in alarms] == ["provider"]

@@ -10,6 +10,7 @@ import pytest
 
 from tests import papers
 from tests.flow.rig import API_CALLS, Rig
+from tests.flow.test_record import arrived
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.domain.conversations import EVERYTHING, Subject, session_id
@@ -91,6 +92,7 @@ async def test_a_new_worker_without_redis_goes_on_from_the_transcript(rig: Rig, 
     first = await rig.start_worker()
     instance = await rig.rest.start(model)
     await rig.until_open(instance, "wait")
+    await arrived(rig, instance, 2)
     await first.stop()
     async with rig.redis() as redis:
         async for name in redis.scan_iter(f"{stem('assistant-worker', 'default')}:{{*{instance}*"):
@@ -150,6 +152,7 @@ async def test_an_instance_that_is_moved_back_is_asked_on_a_thread_that_ends_bef
     worker = await rig.start_worker()
     instance = await rig.rest.start(model)
     await rig.until_open(instance, "wait")
+    await arrived(rig, instance, 4)
     await worker.stop()
     settings = rig.build_settings()
     async with bootstrap.connect(settings) as adapters:

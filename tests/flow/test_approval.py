@@ -46,7 +46,7 @@ async def until_person(rig: Rig, instance: str, activity: str) -> str:
         found = await rig.rest.get("task", processInstanceId=instance)
         return found[0] if found else None
 
-    task = await wait_until(asked, 20, "a user task")
+    task = await wait_until(asked, what="a user task")
     assert task["taskDefinitionKey"] == activity, await rig.rest.incidents(instance)
     return str(task["id"])
 
@@ -152,7 +152,7 @@ async def test_the_timer_cancels_the_step_and_the_worker_lets_go_without_a_word(
         lines.extend(json.loads(line) for line in shown if '"event": "turn"' in line)
         return bool(lines)
 
-    await wait_until(let_go, 20, "the end of the turn")
+    await wait_until(let_go, what="the end of the turn")
     assert [(line["activity"], line["verdict"]) for line in lines] == [("assess", "abandon")]
     told = await approval.rest.get("history/external-task-log", processInstanceId=instance)
     assert [row["id"] for row in told if row["successLog"] or row["failureLog"]] == []

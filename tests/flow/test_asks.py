@@ -212,7 +212,7 @@ async def test_a_step_waits_for_an_ask_and_an_ask_for_a_step(kept: Rig) -> None:
         await arrived(kept, instance, 2)
         kept.provider.fault("responses.create", times=1, text="first", hold="gate")
         first = await person.ask(instance, "first", "1", on_thread=True)
-        await wait_until(lambda: kept.provider.counts()["running"], 20, "the first call")
+        await wait_until(lambda: kept.provider.counts()["running"], what="the first call")
         second = await person.ask(instance, "second", "2", on_thread=True)
         await kept.start_worker(topics=later, api_port=0)
         async with kept.redis() as redis:
@@ -220,7 +220,7 @@ async def test_a_step_waits_for_an_ask_and_an_ask_for_a_step(kept: Rig) -> None:
             async def is_refused() -> bool:
                 return bool([name async for name in redis.scan_iter("*:refused")])
 
-            await wait_until(is_refused, 20, "the step to find its thread busy")
+            await wait_until(is_refused, what="the step to find its thread busy")
         kept.provider.release("gate")
         await person.over(first)
         await person.over(second)

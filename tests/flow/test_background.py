@@ -53,7 +53,7 @@ async def kill_at(rig: Rig, point: str, instance: str) -> None:
         sys.executable, "-m", "worker", "run", env=environment, cwd=rig.folder, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await process.wait() == -signal.SIGKILL
     finally:
         if process.returncode is None:
@@ -147,7 +147,7 @@ async def test_a_crash_before_the_id_is_noted_leaves_the_ref_and_the_lock_of_the
 
 
 async def test_a_run_that_stays_queued_is_cancelled_at_its_deadline_and_tried_again(rig: Rig) -> None:
-    background(rig, timeout=1)
+    background(rig, timeout=2)
     rig.provider.fault("responses.create", queued=True)
     await rig.start_worker()
     instance = await start_instance(rig)

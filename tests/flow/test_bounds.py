@@ -47,7 +47,7 @@ async def test_a_definition_of_a_thousand_elements_within_each_other_is_named_an
             door.instead[f"/{definition}/xml"] = {"id": definition, "bpmn20Xml": process(inside).xml}
             worker = await rig.start_worker(engine_url=door.url, topics="", discovery_seconds=1)
             await healthy(rig, sound)
-            await wait_until(lambda: [each for each in lines if each.get("definition") == definition], 20, "its name")
+            await wait_until(lambda: [each for each in lines if each.get("definition") == definition], what="its name")
             await worker.stop()
 
     [said] = [each for each in lines if each["event"] == Event.TOPIC_NOT_SERVED and each["definition"] == definition]

@@ -29,7 +29,7 @@ async def test_an_engine_that_goes_away_is_noticed_by_the_renewal_of_a_lock(rig:
         door = await stack.enter_async_context(gateway(rig.rest.base_url))
         await busy(rig, engine_url=door.url)
         await stack.aclose()
-        await wait_until(lambda: paused("engine"), 20, "the outage to be noticed")
+        await wait_until(lambda: paused("engine"), what="the outage to be noticed")
     rig.provider.release("gate")
 
 
@@ -37,5 +37,5 @@ async def test_a_redis_that_goes_away_is_noticed_by_the_renewal_of_a_hold(rig: R
     with Valkey() as valkey:
         await busy(rig, redis_url=valkey.url())
         valkey.stop()
-        await wait_until(lambda: paused("redis"), 20, "the outage to be noticed")
+        await wait_until(lambda: paused("redis"), what="the outage to be noticed")
         rig.provider.release("gate")

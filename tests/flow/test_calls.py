@@ -40,7 +40,7 @@ async def set_retries(rig: Rig, instance: str, retries: int) -> None:
 async def test_a_timeout_that_is_too_short_costs_three_calls_and_retry_allows_as_many_again(
     rig: Rig, background: bool
 ) -> None:
-    spec = SPEC.format(name="analyst", version="1.0", timeout=1)
+    spec = SPEC.format(name="analyst", version="1.0", timeout=2)
     if background:
         spec = spec.replace("timeout_seconds", "background: true\ntimeout_seconds")
     (rig.folder / "analyst@1.0.md").write_text(spec)
@@ -54,7 +54,7 @@ async def test_a_timeout_that_is_too_short_costs_three_calls_and_retry_allows_as
     assert rig.calls("responses.create") == 3
     assert "3 calls of the model may have been paid" in incident["incidentMessage"]
     assert "3 ended without an answer: raise timeout_seconds" in incident["incidentMessage"]
-    assert "above 1 s" in incident["incidentMessage"]
+    assert "above 2 s" in incident["incidentMessage"]
 
     await set_retries(rig, instance, 1)
     await rig.rest.wait_for_end(instance, 40)

@@ -20,6 +20,7 @@ from rich.console import Console
 from tests.engines import http, literal, own_error
 from tests.flow.command import assistant_worker, environment
 from tests.flow.rig import Rig
+from tests.flow.test_ending import recorded
 from tests.models import ServiceTask, bpmn, unique
 from tests.rest import connect
 from tests.waiting import wait_until
@@ -586,7 +587,7 @@ async def test_it_says_which_account_the_key_is_of(rig: Rig) -> None:
 async def test_the_transcripts_tables_and_what_waits_for_it_are_told(kept: Rig) -> None:
     model = await kept.deploy(kept.step("frame"))
     worker = await kept.start_worker()
-    await kept.run(model)
+    await recorded(kept, await kept.run(model), 1)
     await worker.stop()
 
     rows = await seen(kept)
@@ -609,7 +610,7 @@ async def test_the_transcript_is_looked_at_and_nothing_is_made(kept: Rig, tmp_pa
     assert not file.exists()
     assert "off" in row(await seen(kept, transcript_url="off"), "transcript", "kept").said
     worker = await kept.start_worker()
-    await kept.run(await kept.deploy(kept.step("frame", data_input="-")))
+    await recorded(kept, await kept.run(await kept.deploy(kept.step("frame", data_input="-"))), 1)
     await worker.stop()
     assert row(await seen(kept), "transcript", "kept").said == "1 conversations with 2 messages"
     file.write_bytes(b"no database " * 1000)

@@ -1000,7 +1000,7 @@ async def test_the_worker_does_it_by_itself(kept: Rig, monkeypatch: pytest.Monke
     def deleted() -> bool:
         return bool(kept.provider.conversations()[thread]["deleted"])
 
-    await wait_until(deleted, 20, "the thread to be erased")
+    await wait_until(deleted, what="the thread to be erased")
 
 
 async def test_a_round_without_redis_does_nothing_and_says_so(kept: Rig, unused_tcp_port: int) -> None:

@@ -49,12 +49,12 @@ async def test_used_up_quota_costs_one_call_per_probe_and_nothing_else(rig: Rig)
 
 async def test_one_turn_that_goes_well_opens_all_slots(rig: Rig) -> None:
     await outage(rig, hold_first="first", hold_others="others")
-    await wait_until(lambda: len(running(rig)) == 1, 20, "the first turn after the outage")
+    await wait_until(lambda: len(running(rig)) == 1, what="the first turn after the outage")
     await asyncio.sleep(1)  # others would have come by now
     assert len(running(rig)) == 1
     released_at = time.time()
     rig.provider.release("first")
-    await wait_until(lambda: len(running(rig)) == SLOTS, 20, "all slots in use")
+    await wait_until(lambda: len(running(rig)) == SLOTS, what="all slots in use")
 
     accepted = [each["at"] for each in rig.provider.requests(ASK) if each not in refused(rig)]
     assert sorted(accepted)[1] >= released_at
@@ -62,12 +62,12 @@ async def test_one_turn_that_goes_well_opens_all_slots(rig: Rig) -> None:
 
 
 async def test_slow_turn_keeps_the_others_waiting_for_a_while_only(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "TRIAL_SECONDS", 1.0)
+    monkeypatch.setattr(poller, "TRIAL_SECONDS", 2.0)
     await outage(rig, hold_first="for ever", hold_others="others")
-    await wait_until(lambda: len(running(rig)) == SLOTS, 20, "all slots in use, one by the slow turn")
+    await wait_until(lambda: len(running(rig)) == SLOTS, what="all slots in use, one by the slow turn")
 
     first, second, *_ = sorted(each["at"] for each in rig.provider.requests(ASK) if each not in refused(rig))
-    assert second - first > 0.9
+    assert second - first > 1, "counted from the fetch; how soon a call comes after that depends on the machine"
     rig.provider.release("for ever")
     rig.provider.release("others")
 

@@ -140,6 +140,7 @@ async def test_one_that_hangs_keeps_its_lock_and_stops_neither_others_nor_the_st
     [left] = await rig.rest.tasks(instance)
     assert (left["workerId"], left["retries"]) == (None, None), "it is given back as if nobody had had it"
     classic.going_on.set()
+    await wait_until(lambda: metrics.HANDLERS_IN_FLIGHT._value.get() == 0, what="the end of what hung")
 
 
 async def test_one_whose_task_is_gone_keeps_its_slot_and_takes_no_task_from_other_workers(rig: Rig) -> None:

@@ -12,6 +12,7 @@ from tests.flow.rig import Rig
 from tests.flow.test_asks import Client, client
 from tests.flow.test_record import arrived
 from tests.models import Model, element, line, process, unique
+from tests.waiting import wait_until
 
 ADA, MARY = "ada-0123456789abcdef", "mary-0123456789abcdef"
 TOKENS = json.dumps({ADA: {"name": "Ada", "role": "operator"}, MARY: {"name": "Mary", "role": "operator"}})
@@ -58,12 +59,17 @@ async def answered(person: Client, instance: str, name: str) -> Person:
 
 
 async def begun(rig: Rig, made: Model) -> str:
-    """An instance that has made its first step."""
+    """An instance that has made its first step, is recorded, and waits for its message."""
     rig.settings |= {"api_tokens": TOKENS}
     await rig.rest.deploy(made)
     await rig.start_worker()
     instance = await rig.rest.start(made)
     await arrived(rig, instance, 2)
+
+    async def waits() -> bool:
+        return bool(await rig.rest.get("event-subscription", processInstanceId=instance, maxResults=1))
+
+    await wait_until(waits, what="the instance to wait for the message")
     return instance
 
 

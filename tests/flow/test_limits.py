@@ -13,6 +13,8 @@ from worker.operate import doctor
 from worker.operate.doctor import Level
 
 BURST_SECONDS = 6
+LATE_SECONDS = 2
+"""How much later than it was allowed a call may come: a worker that is short of CPU makes some at once then."""
 PROVIDERS = """
 providers:
   openai:
@@ -60,7 +62,7 @@ async def test_the_server_counts_no_call_too_many_from_two_workers(limited: Any)
     for first in calls:
         for seconds in (5, 10, 20):
             count = sum(first <= each < first + seconds for each in calls)
-            assert count <= 2 * (seconds + BURST_SECONDS) + 1, (seconds, count)
+            assert count <= 2 * (seconds + BURST_SECONDS + LATE_SECONDS) + 1, (seconds, count)
     assert calls[-1] - calls[0] < 50 / 2 + 10, "the pace is used"
     assert {line["reason"] for line in lines if line["verdict"] == "park"} == {"rate limit"}
     assert {line["verdict"] for line in lines} == {"park", "complete"}

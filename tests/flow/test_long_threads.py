@@ -34,8 +34,10 @@ async def test_twenty_steps_on_a_small_window_end_without_an_incident(
 
     metas = [await kept.meta(instance, f"talk_{number}") for number in range(20)]
     assert max(meta["tokens"]["input"] for meta in metas) < WINDOW
-    assert '{"bird": "pelican"}' in seen(kept, api)[-1].replace('\\"', '"')
-    assert "word for word" in seen(kept, api)[-1]
+    # What the model is asked beside the turns, to fold them, may come behind the last of those.
+    last = [each for each in seen(kept, api) if "Please do talk_19" in each][-1]
+    assert '{"bird": "pelican"}' in last.replace('\\"', '"')
+    assert "word for word" in last
     if api == "conversations":
         assert 1 <= sum(meta["use"] == "recreated" for meta in metas) <= 10
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.flow.rig import Rig
+from tests.flow.test_memory import patient
 from tests.models import Model, element, line, process, unique
 from tests.rest import connect
 from tests.waiting import wait_until
@@ -29,8 +30,9 @@ def own(engine: Engine) -> Iterator[Engine]:
 
 
 @pytest.fixture
-async def approving(rig: Rig, own: Engine, tmp_path: Path) -> AsyncIterator[Rig]:
+async def approving(rig: Rig, own: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     """The rig on that engine, with a memory, and a worker who is not the person."""
+    patient(monkeypatch)
     async with connect(own) as rest:
         if not await rest.get("user", id=WORKER):
             profile = {"id": WORKER, "firstName": WORKER, "lastName": WORKER}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.flow.rig import Rig
-from tests.flow.test_memory import all_remembered, told
+from tests.flow.test_memory import all_remembered, patient, told
 from tests.zep.stand_in import KEY, Fault, ZepStandIn
 from worker import bootstrap
 from worker.domain.conversations import Subject
@@ -14,7 +14,10 @@ from worker.modelling.subjects import named
 
 
 @pytest.fixture(params=["v2", "v4"])
-def remembering(request: pytest.FixtureRequest, rig: Rig, zep: ZepStandIn, tmp_path: Path) -> Rig:
+def remembering(
+    request: pytest.FixtureRequest, rig: Rig, zep: ZepStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Rig:
+    patient(monkeypatch)
     rig.settings |= {
         "api_port": 0,
         "transcript_url": f"sqlite:///{tmp_path}/transcript.db",

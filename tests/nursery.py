@@ -203,6 +203,8 @@ def live(order: Mapping[str, Any], inherited: list[socket.socket]) -> None:
     try:
         for each in inherited:
             each.close()
+        # Ctrl-C ends a command also where a shell runs the tests in the background, which has them ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.clear()
         os.environ.update(order["environment"])
         os.chdir(order["directory"])

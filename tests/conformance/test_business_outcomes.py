@@ -149,7 +149,7 @@ async def test_an_error_that_the_engine_refuses_becomes_an_incident_and_retry_th
     spoil(rig, "refused")
     await rig.start_worker()
     instance = await rig.rest.start(model, {"case": "case of refused"})
-    [incident] = await wait_until(lambda: rig.rest.incidents(instance), 15, "an incident")
+    [incident] = await wait_until(lambda: rig.rest.incidents(instance), what="an incident")
 
     said = incident["incidentMessage"]
     for words in ("refused the BPMN error NO: 500 ", "Output mappings run on a BPMN error too", "without asking"):

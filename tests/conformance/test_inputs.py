@@ -14,6 +14,7 @@ from tests.conformance.questions import about, inputs
 from tests.flow.gateway import Passed, gateway
 from tests.flow.rig import Rig
 from tests.models import Model, element, expression, line, loop, process, sub_process, unique
+from tests.waiting import wait_until
 
 
 def encoded(content: bytes) -> str:
@@ -328,7 +329,7 @@ async def test_only_what_the_tasks_of_a_topic_declare_is_fetched(rig: Rig) -> No
         await rig.deploy(rig.step("frame", data_input="goal,plan"), key=key)
         later = await rig.rest.start(key, {"goal": "swim", "plan": "crawl", "private": "of nobody's business"})
         await rig.rest.wait_for_end(later)
-        assert "plan" in variables_of(door.requests("/fetchAndLock"), rig.topic)
+        await wait_until(lambda: "plan" in variables_of(door.requests("/fetchAndLock"), rig.topic), what="a wider poll")
         await rig.workers[0].kill()
     assert inputs(about(rig, "Frame")[-1]) == {"goal": "swim", "plan": "crawl"}, "in the first look at the new version"
     assert "private" not in "".join(rig.questions())

@@ -110,8 +110,8 @@ def _timeless(found: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_seat_is_kept_for_its_task_and_taken_when_its_time_has_come(redis: Client) -> None:
-    seats = seats_of(redis, requests_per_minute=600)
-    other = seats_of(redis, requests_per_minute=600)
+    seats = seats_of(redis, requests_per_minute=60)
+    other = seats_of(redis, requests_per_minute=60)
     while not (wait := await seats.take("mine", "one", "token", 0)):
         await seats.take("others", "two", str(wait), 0)
         await asyncio.sleep(0)
@@ -128,12 +128,12 @@ async def test_a_seat_is_kept_for_its_task_and_taken_when_its_time_has_come(redi
 
 
 async def test_a_lease_that_is_not_renewed_frees_its_seat_and_one_that_is_renewed_does_not(redis: Client) -> None:
-    seats = seats_of(redis, lease=timedelta(milliseconds=400), at_once=2)
+    seats = seats_of(redis, lease=timedelta(milliseconds=700), at_once=2)
     assert await seats.take("dead", "one", "dead", 0) is None
     assert await seats.take("alive", "two", "alive", 0) is None
     assert await seats.take("late", "three", "late", 0) is not None
-    for _ in range(5):
-        await asyncio.sleep(0.15)  # longer than a lease in all: this is what is promised
+    for _ in range(4):
+        await asyncio.sleep(0.2)  # longer than a lease in all: this is what is promised
         assert await seats.renew("alive")
 
     async def taken() -> bool:

@@ -53,8 +53,8 @@ async def test_a_probe_in_vain_leaves_the_next_one_to_a_worker_that_waits(redis:
 async def test_a_dead_workers_probe_is_anothers_when_its_lease_has_ended_and_its_note_ends_by_itself(
     redis: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outages, "PROBE_LEASE", 200)
-    monkeypatch.setattr(outages, "LIFE", 600)
+    monkeypatch.setattr(outages, "PROBE_LEASE", 800)
+    monkeypatch.setattr(outages, "LIFE", 1600)
     dead, other = at(redis, "dead"), at(redis, "other")
     await dead.note("away", "no connection", 0)
     assert told(await other.look(probes=True))[4] is False

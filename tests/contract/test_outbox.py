@@ -373,9 +373,19 @@ async def test_an_exchange_that_nobody_can_read_is_dropped_and_said(parts: Parts
     assert await parts.outbox.backlog(TRANSCRIPT) == 0
 
 
-async def test_end_of_the_recorder_carries_over_what_came_last(parts: Parts) -> None:
-    async with recorder(parts):
-        await asyncio.sleep(0)
+async def test_end_of_the_recorder_carries_over_what_came_last(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came too late for its rounds, of which the last one is broken off here before it has claimed anything."""
+
+    class Slow(Moody):
+        async def ping(self) -> None:
+            self.calls += 1
+            if self.calls == 1:
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr("worker.turn.recorder.LAST_SECONDS", 60.0)  # a file that others keep busy takes its time
+    slow = Slow(parts.transcript)
+    async with recorder(parts, slow):
+        await wait_until(lambda: slow.calls, what="the first look at the store")
         await parts.answer(exchange(1))
     assert await parts.recorded() == ["Answer 1."]
 

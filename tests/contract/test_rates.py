@@ -24,11 +24,11 @@ async def test_workers_count_together_and_each_person_for_themselves(redis_url: 
 
 async def test_requests_come_back_with_time_and_many_at_once_get_no_more(redis_url: str) -> None:
     async with open_redis(redis_url, connections=2) as redis:
-        rates, rate = RedisRates(redis, prefix="aw"), Rate(burst=10, per_second=20)
+        rates, rate = RedisRates(redis, prefix="aw"), Rate(burst=10, per_second=2)
         taken = await asyncio.gather(*(rates.take("ann", rate) for _ in range(30)))
         assert 10 <= sum(each == NONE for each in taken) <= 14
         wait = min(each for each in taken if each)
-        assert wait <= timedelta(milliseconds=50)
+        assert wait <= timedelta(milliseconds=500)
         await asyncio.sleep(max(taken).total_seconds() + 0.01)
         assert await rates.take("ann", rate) == NONE
 

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.checkers import Explained, check, complaints
 from tests.faults.crowd import together
 from tests.faults.evidence import gather
+from tests.faults.history import Exchange
 from tests.faults.world import KEY, World
 from tests.waiting import wait_until
 
@@ -75,12 +76,18 @@ async def test_the_wait_that_a_provider_wishes_for_is_handed_to_the_engine(world
         world.model.fault("responses.create", times=1, text=f"wish: {wish}.", reply=reply)
         step = world.rig.step("one", documentation=f"Please do this with the wish: {wish}.")
         await world.start(await world.rig.deploy(step))
-    await world.start_worker()
-    await wait_until(lambda: len(world.history.of("engine", "/failure$")) == len(WISHES), 20, "failures")
-    failures = world.history.of("engine", "/failure$")
+    # Before any of them fails: one that may come back in seconds may be done before the last has failed.
     tasks = {task["id"]: task for instance in world.instances for task in await world.rest.tasks(instance)}
+    await world.start_worker()
+
+    def told() -> list[Exchange]:  # by the engine's replies, so that what is freed below has its pause before
+        found = [each for each in world.history.of("engine", "/failure$") if each.outcome == "ok"]
+        return found if len(found) >= len(WISHES) else []
+
+    failures = await wait_until(told, 60, "failures")
     waits = {failure.call.split("/")[2]: failure.request["retryTimeout"] / 1000 for failure in failures}
     assert waits.keys() == tasks.keys()
+    assert len(failures) == len(WISHES)
     for (wish, (_, (least, most))), instance in zip(WISHES.items(), world.instances, strict=True):
         [task_id] = [name for name, task in tasks.items() if task["processInstanceId"] == instance]
         assert least <= waits[task_id] <= most, wish
@@ -159,11 +166,11 @@ async def test_a_fifth_of_all_calls_failing_costs_a_quarter_more_calls_and_not_o
 async def test_a_call_ends_at_its_deadline_and_is_looked_for_before_it_is_repeated(
     world: World, effect: dict[str, Any]
 ) -> None:
-    world.rig.assistant(timeout=2)
+    world.rig.assistant(timeout=5)  # the next call, which is not spoiled, has to be answered within it
     world.provider.spoil("^POST /responses", times=1, **effect)
     instance = await one_step(world)
     worker = await world.start_worker()
-    line = (await wait_until(lambda: worker.lines("turn"), 20, "the deadline"))[0]
+    line = (await wait_until(lambda: worker.lines("turn"), 30, "the deadline"))[0]
     assert (line["verdict"], line["retries"]) == ("fail", 3)
     await world.ended()
     await world.stop()

@@ -17,9 +17,9 @@ async def test_a_provider_that_goes_away_stops_the_fetching_and_leaves_no_trace_
             await worker.until_ready()
             await rig.run(model)
         instances = [await rig.rest.start(model) for _ in range(3)]
-        await wait_until(lambda: [x for x in worker.lines("dependency_down") if x["dependency"] == "provider"], 20)
+        await wait_until(lambda: [x for x in worker.lines("dependency_down") if x["dependency"] == "provider"])
         status, text = await worker.get("readyz")
-        assert (status, "provider" in json.loads(text)["reasons"][0]) == (503, True)
+        assert (status, any("provider" in each for each in json.loads(text)["reasons"])) == (503, True)
         for instance in instances:
             [task] = await rig.rest.tasks(instance)
             assert (task["retries"], task["errorMessage"]) == (None, None)

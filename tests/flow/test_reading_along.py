@@ -45,10 +45,17 @@ async def reader_of(rig: Rig, **settings: object) -> AsyncIterator[Reader]:
 
 
 def slowly(rig: Rig, pause: float = 0.15) -> None:
-    """Let the provider take its time for each word, and before that long enough for who reads along to be noticed."""
-    rig.provider.fault("responses.create", text="Please do one", during=2.0)
+    """Let the provider take its time for each word, and answer nothing before who reads along has been noticed."""
+    rig.provider.fault("responses.create", text="Please do one", hold="noticed")
     rig.provider.answer("Please do two", WORDS)
     rig.provider.fault("responses.create", text="Please do two", stream={"pause": pause}, times=None)
+
+
+async def noticed(rig: Rig) -> None:
+    """Let the provider go on once whoever asks it can know that somebody reads along."""
+    async with rig.redis() as redis:
+        await wait_until(lambda: redis.keys("*:watched"), what="who reads along to be noticed")
+    rig.provider.release("noticed")
 
 
 async def until_landed(stream: EventStream, *answers: str) -> None:
@@ -80,6 +87,7 @@ async def test_a_process_is_read_along_while_it_runs(kept: Rig) -> None:
     async with reader_of(kept) as reader:
         instance = await kept.rest.start(model)
         async with reader.feed(instance) as stream:
+            await noticed(kept)
             await until_landed(stream, WORDS)
         contents = [each.data["content"] for each in stream.heard if each.kind == "message"]
         states = [step["state"] for each in stream.heard if each.kind == "state" for step in each.data["steps"]]
@@ -99,6 +107,7 @@ async def test_a_reader_that_is_cut_off_in_the_middle_of_an_answer_goes_on_witho
     async with reader_of(kept) as reader:
         instance = await kept.rest.start(model)
         async with reader.feed(instance) as first:
+            await noticed(kept)
             while "cheap" not in spoken(first):
                 await first.next("delta")
         async with reader.feed(instance, first.last_id) as second:
@@ -116,6 +125,7 @@ async def test_who_reads_at_another_worker_hears_the_same(kept: Rig) -> None:
     async with reader_of(kept) as here, reader_of(kept, topics="another") as there:
         instance = await kept.rest.start(model)
         async with here.feed(instance) as one, there.feed(instance) as other:
+            await noticed(kept)
             await until_landed(one, WORDS)
             await until_landed(other, WORDS)
     assert is_most(spoken(one))
@@ -126,13 +136,14 @@ async def test_who_reads_at_another_worker_hears_the_same(kept: Rig) -> None:
 
 @pytest.mark.parametrize("kept", ["postgresql"], indirect=True)
 async def test_what_a_worker_said_that_is_killed_is_lost_and_its_answer_comes_whole_from_the_next(kept: Rig) -> None:
-    kept.provider.fault("responses.create", text="Please do one", during=2.0)  # so that who reads is noticed before two
+    kept.provider.fault("responses.create", text="Please do one", hold="noticed")
     kept.provider.answer("Please do two", WORDS)
     kept.provider.fault("responses.create", text="Please do two", stream={"pause": 0.1, "after": 6, "then": "stall"})
     model = await kept.deploy(kept.step("one"), kept.step("two"))
     async with reader_of(kept, topics="nothing-of-this") as reader, started(kept) as speaking:
         instance = await kept.rest.start(model)
         async with reader.feed(instance) as stream:
+            await noticed(kept)
             heard = ""
             while "cheap" not in heard:
                 heard += (await stream.next("delta")).data["text"]
@@ -162,9 +173,8 @@ async def test_a_task_that_fails_shows_its_incident(kept: Rig) -> None:
 
 
 async def test_a_repair_is_seen(kept: Rig) -> None:
-    kept.provider.fault("responses.create", text="Please do one", during=2.0)  # so that who reads is noticed before two
     kept.provider.answer("Please do two", "No JSON at all, sorry about that.")
-    kept.provider.fault("responses.create", stream={"pause": 0.3}, times=None)
+    kept.provider.fault("responses.create", text="Correction", hold="seen")
     model = await kept.deploy(kept.step("one"), kept.step("two", data_output_schema='{"type": "object"}'))
     async with reader_of(kept) as reader:
         instance = await kept.rest.start(model)

@@ -22,8 +22,8 @@ async def transcript(rig: Rig) -> AsyncIterator[SqlTranscriptReader]:
         yield SqlTranscriptReader(database)
 
 
-async def arrived(rig: Rig, instance: str, count: int, seconds: float = 10) -> list[Message]:
-    """The messages of an instance once there are so many."""
+async def arrived(rig: Rig, instance: str, count: int, seconds: float = 60) -> list[Message]:
+    """The messages of an instance once there are so many: half a minute later where the store was away for long."""
     async with transcript(rig) as kept:
 
         async def enough() -> list[Message]:

@@ -35,7 +35,7 @@ async def finished(rig: Rig, instance: str, dead: Forked) -> None:
                 await rig.rest.request("POST", f"external-task/{task['id']}/unlock")
         return await rig.rest.state(instance) == "COMPLETED"
 
-    await wait_until(over, 40, "the end of the instance")
+    await wait_until(over, 90, "the end of the instance")
 
 
 @BOTH_DATABASES

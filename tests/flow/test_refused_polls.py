@@ -67,7 +67,7 @@ async def test_a_definition_whose_tasks_are_refused_is_left_out_and_named_and_al
             await asyncio.gather(*map(rig.rest.wait_for_end, instances))
             later = await rig.deploy(rig.step("later"))
             await rig.run(later)
-            await wait_until(lambda: door.refused > 4, 10, "another look")
+            await wait_until(lambda: door.refused > 4, 60, "another look")  # pauses double
 
         rows = await doctor.findings(rig.build_settings(topics=(), health_port=health_port))
         door.unwanted = ""

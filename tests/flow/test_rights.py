@@ -39,7 +39,7 @@ async def until_incident(rig: Rig, instance: str) -> str:
     async def message() -> str | None:
         return next((each["incidentMessage"] for each in await rig.rest.incidents(instance)), None)
 
-    said: str = await wait_until(message, 15, "an incident")
+    said: str = await wait_until(message, what="an incident")
     return said
 
 

@@ -314,10 +314,12 @@ async def test_poll_seconds_are_how_long_the_engine_may_hold_a_poll(rig: Rig) ->
     assert polls[1].at - polls[0].at > 1.9, "an idle worker asks no sooner"
 
 
-@pytest.mark.parametrize(("grace", "is_left"), [(1, True), (20, False)])
-async def test_grace_seconds_are_what_running_turns_get_at_a_stop(rig: Rig, grace: int, is_left: bool) -> None:
+@pytest.mark.parametrize(("grace", "takes", "is_left"), [(1, {"hold": "gate"}, True), (20, {"during": 2.5}, False)])
+async def test_grace_seconds_are_what_running_turns_get_at_a_stop(
+    rig: Rig, grace: int, takes: dict[str, Any], is_left: bool
+) -> None:
     model = await rig.deploy(rig.step("one"))
-    rig.provider.fault("responses.create", times=1, during=2.5)
+    rig.provider.fault("responses.create", times=1, **takes)
     instance = await rig.rest.start(model)
     worker = await rig.start_worker(grace_seconds=grace)
     await wait_until(lambda: rig.provider.counts()["running"], what="the turn")
@@ -657,7 +659,7 @@ async def test_chat_slots_are_how_many_persons_are_answered_at_once_and_none_tak
                 assert [(await state(api, ask["id"])) for _, ask in asks] == ["running", "queued"]
                 rig.provider.release("gate")
                 for _, ask in asks:
-                    await wait_until(partial(is_answered, api, ask["id"]), 20, "an answer")
+                    await wait_until(partial(is_answered, api, ask["id"]), what="an answer")
         await worker.stop()
 
 
@@ -675,7 +677,7 @@ async def test_chat_seconds_are_how_long_an_answer_to_a_person_may_take(rig: Rig
         async def is_put_off() -> bool:
             return await state(api, ask["id"]) == "queued"
 
-        await wait_until(is_put_off, 15, "the end of our patience")
+        await wait_until(is_put_off, 25, "the end of our patience")  # sooner than the call's own
 
 
 async def asked(api: aiohttp.ClientSession, instance: str, text: str) -> tuple[int, Any]:
@@ -866,7 +868,7 @@ async def test_trace_propagation_hands_on_a_trace_that_no_process_brought(
         await rig.start_worker(trace_propagation="always")
         instance = await rig.run(model)
         await rig.workers[0].stop()
-    (task,) = collected.named(f"process {rig.topic}")
+    (task,) = await wait_until(lambda: collected.named(f"process {rig.topic}"), what="the span of the task")
     assert task.trace_id.hex() in (await rig.rest.variables(instance))["traceparent"]
 
 
@@ -877,7 +879,7 @@ async def test_trace_content_has_spans_hold_what_is_said(rig: Rig, monkeypatch: 
         await rig.start_worker(trace_content="on")
         await rig.run(model)
         await rig.workers[0].stop()
-    (call,) = collected.named("chat gpt-5-mini")
+    (call,) = await wait_until(lambda: collected.named("chat gpt-5-mini"), what="the span of the call")
     assert "Please do one." in attributes(call)["gen_ai.input.messages"]
 
 

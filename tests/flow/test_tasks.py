@@ -147,7 +147,7 @@ async def test_an_unknown_assistant_is_an_incident_after_three_tries(rig: Rig, m
     async def incident() -> Any:
         return await rig.rest.incidents(instance)
 
-    [found] = await wait_until(incident, 20, "the incident")
+    [found] = await wait_until(incident, what="the incident")
     assert "analist" in found["incidentMessage"]
     assert "did you mean 'analyst'" in found["incidentMessage"]
     [task] = await rig.rest.tasks(instance)
@@ -173,7 +173,7 @@ async def test_trouble_of_the_provider_costs_no_retry(rig: Rig, fault: str) -> N
     instance = await rig.rest.start(model)
     task = await rig.until_failed(instance)
     assert task["retries"] == 3
-    await rig.rest.wait_for_end(instance, 30)
+    await rig.rest.wait_for_end(instance)
 
     assert rig.calls("responses.create") == 2
 
@@ -183,7 +183,7 @@ async def test_a_lost_reply_is_found_on_the_thread_and_not_paid_again(rig: Rig) 
     rig.provider.fault("responses.create", times=1, cut=True)
     await rig.start_worker()
     instance = await rig.rest.start(model)
-    await rig.rest.wait_for_end(instance, 30)
+    await rig.rest.wait_for_end(instance)
 
     assert rig.calls("responses.create") == 1
     assert (await rig.meta(instance, "frame"))["recovered"] == "thread"
@@ -201,7 +201,7 @@ async def test_stop_unlocks_what_it_cannot_finish_and_spends_no_retry(rig: Rig) 
     assert (task["workerId"], task["retries"]) == (None, None)
     rig.provider.release("gate")
     await rig.start_worker()
-    await rig.rest.wait_for_end(instance, 30)
+    await rig.rest.wait_for_end(instance)
     assert rig.calls("responses.create") == 1, "the turn had landed and was found"
 
 
@@ -217,7 +217,7 @@ async def test_a_task_taken_away_mid_call_is_dropped(rig: Rig) -> None:
         async with rig.redis() as redis:
             return not await redis.keys("*:hold")
 
-    await wait_until(let_go, 15, "the turn to be cancelled")
+    await wait_until(let_go, what="the turn to be cancelled")
 
 
 async def test_topics_are_found_and_a_new_deployment_is_served(rig: Rig) -> None:
@@ -226,7 +226,7 @@ async def test_topics_are_found_and_a_new_deployment_is_served(rig: Rig) -> None
     for name in ("first", "second"):
         model = await rig.deploy(rig.step(name, topic=unique("topic")))
         instances.append(await rig.rest.start(model))
-        await rig.rest.wait_for_end(instances[-1], 20)
+        await rig.rest.wait_for_end(instances[-1])
 
     assert len(instances) == 2
 

@@ -33,7 +33,7 @@ async def test_a_validation_that_gets_no_answer_in_time_makes_no_new_thread(
         await rig.start_worker(topics=rig.topic + "_two")
         task = await rig.until_failed(instance)
         assert (task["retries"], await redis.hgetall(name)) == (3, before)
-    await rig.rest.wait_for_end(instance, 40)
+    await rig.rest.wait_for_end(instance)
 
     assert rig.calls("conversations.create") == 1
     assert (await rig.meta(instance, "two"))["use"] == "reused"

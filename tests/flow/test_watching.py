@@ -61,7 +61,7 @@ async def test_a_stream_that_breaks_off_is_looked_for_before_it_is_asked_again(
     model = await rig.deploy(rig.step("one"))
     await rig.start_worker()
     instance = await rig.rest.start(model)
-    await rig.rest.wait_for_end(instance, 40)
+    await rig.rest.wait_for_end(instance)
 
     assert (await rig.rest.variables(instance))["one"] == WORDS
     assert watchers.watchers[0].text == "Take the cheap"
@@ -80,7 +80,7 @@ async def test_a_worker_that_dies_in_the_middle_of_a_stream_leaves_one_paid_call
     await wait_until(lambda: watchers.watchers and watchers.watchers[0].text == "Take the cheap")
     await first.kill()
     await rig.start_worker()
-    await rig.rest.wait_for_end(instance, 40)
+    await rig.rest.wait_for_end(instance)
 
     assert (await rig.rest.variables(instance))["one"] == WORDS
     assert rig.calls("responses.create") == 1

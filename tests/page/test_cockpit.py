@@ -57,7 +57,7 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
         await frame.get_by_text("A plain answer.").wait_for()
 
         assert await frame.locator("strong", has_text="plain").count() == 1
-        assert await frame.get_by_role("link", name="Frame the decision waiting, 1 turn").count() == 1
+        await expect(frame.get_by_role("link", name="Frame the decision waiting, 1 turn")).to_have_count(1)
         assert await frame.get_by_role("button", name="Erase").count() == 0, "nothing is erased there"
         await ask_back(frame)
         if shots := os.environ.get("PAGE_SHOTS"):

@@ -78,7 +78,7 @@ async def test_an_answer_is_seen_while_it_is_written_and_then_whole_where_it_sta
         at: float = await page.evaluate(TOP, "article.agent:last-of-type")
         return abs(at - stood) < 2
 
-    await wait_until(has_not_moved, 5)
+    await wait_until(has_not_moved, what="the answer to stand where it stood")
     assert await page.evaluate("window.seen"), "it was one and the same page"
     assert len(browser.sockets) == 1
 

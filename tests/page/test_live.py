@@ -128,6 +128,7 @@ async def test_what_failed_is_seen_in_the_list_and_can_be_filtered(
 async def test_nothing_is_asked_while_nobody_looks(served: Site, browser: Watched) -> None:
     page = browser.page
     await page.goto(f"{served.url}/instances/instance-a")
+    await expect(page.get_by_role("article")).to_have_count(4)  # what a view begins with has been asked for
     async with page.expect_response("**/now"):
         pass
     await page.evaluate(HIDE)

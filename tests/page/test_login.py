@@ -12,6 +12,7 @@ from tests.issuers import AUDIENCE, CLIENT, Issuer, issuing
 from tests.listening import listening
 from tests.page.site import Deployed, Site, browsing, site, watch
 from tests.records import exchange, key
+from tests.waiting import wait_until
 from worker.oidc import OidcIssuer
 from worker.web.api import Client, Persons, roles
 
@@ -70,8 +71,9 @@ async def test_a_log_in_that_the_issuer_refuses_is_asked_for_again(tmp_path: Pat
         await expect(button).to_be_visible()
         issuer.refuses = True
         await button.click()
+        await wait_until(lambda: "/token" in issuer.asked, what="the refusal")
+        await expect(page).to_have_url(f"{shown.url}/instances/instance-a")
         await expect(button).to_be_visible()
-        assert page.url == f"{shown.url}/instances/instance-a"
 
 
 async def test_in_a_frame_a_window_logs_the_person_in(tmp_path: Path) -> None:

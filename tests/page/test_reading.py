@@ -176,7 +176,7 @@ async def test_back_in_a_conversation_leads_to_the_message_that_was_in_sight(ser
     await page.goto(f"{served.url}/conversations/{session_id(key('instance-long'))}")
     seen = page.get_by_text("Answer 30.")
     await seen.scroll_into_view_if_needed()
-    top = await seen.evaluate("(each) => each.getBoundingClientRect().top")
+    top: float = await seen.evaluate("(each) => each.getBoundingClientRect().top")
 
     async def is_kept() -> bool:
         return bool(await page.evaluate("history.state?.kept?.place?.y === scrollY"))
@@ -185,8 +185,12 @@ async def test_back_in_a_conversation_leads_to_the_message_that_was_in_sight(ser
     await page.get_by_role("link", name="Instances").first.evaluate("(each) => each.click()")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Instances")
     await page.go_back()
+
+    async def is_back() -> bool:  # it settles while what is above it gets its height
+        return abs(float(await seen.evaluate("(each) => each.getBoundingClientRect().top")) - top) < 40
+
+    await wait_until(is_back, what="the message to stand where it stood")
     await expect(seen).to_be_in_viewport()
-    assert abs(await seen.evaluate("(each) => each.getBoundingClientRect().top") - top) < 40
 
 
 async def test_who_spoke_is_told_by_version_and_instructions(served: Site, browser: Watched) -> None:

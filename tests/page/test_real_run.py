@@ -10,11 +10,11 @@ from tests.engines import open_engine
 from tests.flow.command import started
 from tests.flow.conftest import rig as flow_rig
 from tests.flow.rig import Rig
-from tests.flow.test_reading_along import WORDS, is_most, reader_of
+from tests.flow.test_reading_along import WORDS, is_most, noticed, reader_of
+from tests.flow.test_record import arrived
 from tests.models import unique
 from tests.page.site import DECISION, browsing, site, watch
 from tests.page.test_flows import shot
-from tests.waiting import wait_until
 from worker.demo.processes import HOST, free_port
 
 __all__ = ["flow_rig", "rig"]
@@ -44,6 +44,7 @@ async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_p
     await rig.start_worker()
     instance = await rig.rest.start(key, {"decision": "Which drones?", "budget_usd": 40000}, "order-7")
     await rig.rest.wait_for_end(instance)
+    await arrived(rig, instance, 8)
 
     async with (
         open_engine(rig.rest.base_url) as engine,
@@ -53,14 +54,8 @@ async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_p
         watched = await watch(context)
         page = watched.page
 
-        async def recorded() -> bool:
-            await page.goto(f"{served.url}/instances/{instance}")
-            await page.locator("h1").wait_for()
-            return await page.get_by_role("article").count() == 8
-
-        await wait_until(recorded, 20, "four turns in the transcript")
-        watched.complaints.clear()  # before the first turn was in the transcript, the instance was not found
-        await page.reload()
+        await page.goto(f"{served.url}/instances/{instance}")
+        await expect(page.get_by_role("article")).to_have_count(8)
         for step in ("Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"):
             await expect(page.get_by_role("link", name=f"{step} done, 1 turn")).to_be_visible()
         results = page.get_by_role("region", name="Result")
@@ -110,7 +105,7 @@ async def test_a_process_is_watched_from_its_start_to_its_end_with_its_answer_as
 ) -> None:
     rig.provider.fault("responses.create", text="Please do one", hold="gate")
     rig.provider.answer("Please do two", WORDS)
-    rig.provider.fault("responses.create", text="Please do two", stream={"pause": 0.15})
+    rig.provider.fault("responses.create", text="Please do two", stream={"pause": 0.3})
     model = await rig.deploy(rig.step("one"), rig.step("two"))
     async with (
         reader_of(rig, api_origins=("https://portal.example",)) as reader,
@@ -156,6 +151,7 @@ async def test_an_answer_whose_worker_is_killed_is_said_to_be_lost_and_comes_who
         instance = await rig.rest.start(model)
         await page.goto(f"{reader.base}/instances/{instance}")
         await expect(page.get_by_text("Waits for a worker.")).to_be_visible()
+        await noticed(rig)
         growing = page.locator("article.growing")
         async with started(rig) as speaking:
             await expect(growing).to_contain_text("cheap")

@@ -1,5 +1,6 @@
 """How far each step is, as the page's feed tells it, and what the page does without one."""
 
+import time
 from pathlib import Path
 
 from playwright.async_api import expect
@@ -53,6 +54,7 @@ async def test_where_no_feed_is_to_be_had_the_page_goes_on_asking_and_comes_back
         await served.transcript.record(exchange(1, A))
         watched = await watch(context)
         page = watched.page
+        began = time.monotonic()
         async with page.expect_websocket() as first:
             await page.goto(f"{served.url}/instances/instance-a")
         refused = await (await first.value).wait_for_event("framereceived")
@@ -60,4 +62,5 @@ async def test_where_no_feed_is_to_be_had_the_page_goes_on_asking_and_comes_back
         await expect(page.get_by_role("article")).to_have_count(2)
         await served.transcript.record(exchange(2, A))
         await expect(page.get_by_role("article")).to_have_count(4)
-        assert len(watched.sockets) <= 3
+        pauses = 0.75 * (2 ** (len(watched.sockets) - 1) - 1)  # at least, each twice as long as the one before
+        assert pauses <= time.monotonic() - began

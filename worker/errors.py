@@ -27,6 +27,7 @@ WorkerError
 │   │   ├── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
 │   │   └── AssistantElsewhere  another worker has the assistant, or may soon
 │   ├── HistoryUnread       what a new thread has to know of what was said cannot be read now
+│   ├── FileChanging        a file that an assistant looks things up in is being written
 │   ├── NotProposed         what a person approves is on its way to be proposed
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   │   └── BrokenOff       … because an operator's stop broke it off
@@ -209,6 +210,10 @@ class BrokenOff(ModelUnknown):
     """An operator's stop ended our wait for this call."""
 
     is_trouble = False
+
+
+class FileChanging(Transient):
+    """A file of an assistant is another one than its spec was read with; the spec will be read again."""
 
 
 class HistoryUnread(Transient):

@@ -68,6 +68,8 @@ async def test_a_repaired_answer_is_asked_for_with_the_same_files_once(files: Co
         await files.until_over([job])
 
     assert [each.count("costs 9") for each in told(files)] == [1, 1]
+    [asked] = set(files.shelf.asked)
+    assert asked.endswith("Compare the chargers."), "nothing of what the worker itself adds is looked for"
 
 
 async def test_a_file_that_cannot_be_read_is_an_incident_before_anything_is_paid(files: Core) -> None:

@@ -59,4 +59,4 @@ async def test_a_file_that_cannot_be_read_is_an_incident_and_nothing_is_paid(rig
     assert rig.calls("responses.create") == 0
     assert problems(await seen(rig)) == [("assistants", "analyst 1.0")]
     (rig.folder / "offer.pdf").write_bytes(papers.pdf("A fast charger costs nine"))
-    assert level(await seen(rig), "assistants", "files") is Level.OK
+    assert level(await seen(rig), "assistants", "analyst 1.0") is Level.OK

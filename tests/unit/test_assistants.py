@@ -416,7 +416,9 @@ def test_files_are_named_beside_the_spec_and_known_by_their_digests(tmp_path: Pa
     specs = load(tmp_path)
     [file] = specs.assistants[0].files
     assert (file.name, file.path) == ("prices.csv", tmp_path / "prices.csv")
-    assert specs.files == {hashlib.sha256(b"charger,9").hexdigest()}
+    assert file.sha256 == hashlib.sha256(b"charger,9").hexdigest()
+    (tmp_path / "prices.csv").write_text("charger,10")
+    assert load(tmp_path).assistants[0].files[0].sha256 == hashlib.sha256(b"charger,10").hexdigest()
 
 
 def test_a_file_may_be_markdown_and_is_no_spec_then(tmp_path: Path) -> None:
@@ -424,6 +426,32 @@ def test_a_file_may_be_markdown_and_is_no_spec_then(tmp_path: Path) -> None:
     (tmp_path / "analyst.md").write_text(f"---\n{NAMED}files: [handbook.md]\n---\nWeigh.\n")
     [spec] = load(tmp_path).assistants
     assert [each.name for each in spec.files] == ["handbook.md"]
+
+
+def test_files_need_not_be_there_where_only_specs_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "analyst.md").write_text(f"---\n{NAMED}files: [handbook.pdf]\n---\nWeigh.\n")
+    [spec] = load(tmp_path, None).assistants
+    assert [each.name for each in spec.files] == ["handbook.pdf"]
+
+
+def test_a_spec_is_no_file_of_another_one_and_not_lost_by_being_named(tmp_path: Path) -> None:
+    put(tmp_path, "critic", file="critic.md")
+    assert wrong(tmp_path, f"{NAMED}files: [critic.md, analyst.md]") == [
+        "5: files: 'analyst.md' is the spec of an assistant, and nothing to look things up in",
+        "5: files: 'critic.md' is the spec of an assistant, and nothing to look things up in",
+    ]
+
+
+def test_what_is_no_file_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    said = wrong(tmp_path, f"{NAMED}files: [pipe, zero, folder]")
+    assert [each.partition("cannot be read: ")[2] for each in said] == [
+        "Is a directory",
+        "it is no file",
+        "it is no file",
+    ]
 
 
 def test_files_that_are_not_there_or_elsewhere_are_mistakes(tmp_path: Path) -> None:

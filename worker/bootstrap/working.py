@@ -188,7 +188,7 @@ async def work(
             crew.start,
             stopped,
             fleet,
-            *_readers(specs, stack),
+            *_readers(stack),
             recorder,
             history,
             prices,
@@ -288,10 +288,9 @@ def _assistants(written: Written, engine: RestEngine) -> assistants.Current:
     return assistants.Current(written.specs, Deployed(engine.resource, allowed(written.settings, providers), providers))
 
 
-def _readers(specs: assistants.Current, stack: AsyncExitStack) -> tuple[Documents, Shelf]:
-    """Who reads the documents of tasks, and the files of assistants: one at a time together."""
-    documents = DocumentReader()
-    return documents, stack.enter_context(closing(FileShelf(documents, lambda: specs.specs.files)))
+def _readers(stack: AsyncExitStack) -> tuple[Documents, Shelf]:
+    """Who reads the documents of tasks, and the files of assistants: neither waits for the other."""
+    return DocumentReader(), stack.enter_context(closing(FileShelf(DocumentReader())))
 
 
 async def _polling(pollers: Sequence[Poller], grace: timedelta, hurry: asyncio.Event) -> None:

@@ -80,7 +80,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class AssistantFile:
-    """A file beside an assistant's spec, in which it looks things up. `sha256` is of its bytes as the spec was read."""
+    """A file beside an assistant's spec, in which it looks things up. `sha256` is of its bytes as the spec was read.
+
+    It is empty where nobody needs it.
+    """
 
     name: str
     sha256: str

@@ -23,7 +23,7 @@ class Shelf(Protocol):
     async def find(self, files: Sequence[AssistantFile], asked: str, most: int) -> list[Passage]:
         """Return the passages that say most to what is asked, the best first; none where no word of it is in any.
 
-        A file that was not looked into before is read first; if its bytes are others by then, it comes back with their
-        digest. Raises BadDefinition, which says why one cannot be read and what to do.
+        Files that were not looked into before are read first, which may take minutes. Raises BadDefinition, which says
+        why one cannot be read and what to do, and FileChanging.
         """
         ...

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Protocol, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.domain import foreign
-from worker.domain.documents import LARGEST, AssistantFile, digest
+from worker.domain.documents import LARGEST, AssistantFile
 from worker.domain.memory import MOST_RECALLED, NO_WISH, MemoryWish
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import thread_variable_name
@@ -19,6 +19,7 @@ from worker.domain.threads import OPENAI, Assistant
 from worker.errors import Permanent, UnknownAssistant
 from worker.modelling import schema
 from worker.modelling.properties import subject_flaw
+from worker.runtime import plain_file
 from worker.specs.yaml_text import Mapped, Wrong, mapped, offer, quoted
 
 _ALONE: Final = {OPENAI: ProviderSpec()}
@@ -78,11 +79,6 @@ class Specs:
         """Name and version of each."""
         return frozenset((each.name, each.version) for each in self.assistants)
 
-    @property
-    def files(self) -> frozenset[str]:
-        """Digests of all files that they look things up in."""
-        return frozenset(file.sha256 for each in self.assistants for file in each.files)
-
     def find(self, name: str, version: str | None) -> Assistant:
         """Return the named version, the highest one if None. Raises UnknownAssistant, which lists what there is."""
         versions = {spec.version: spec for spec in self.assistants if spec.name == name}
@@ -124,7 +120,8 @@ class Current:
 def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE) -> Specs:
     """Read all specs of a folder, or raise one Permanent that names every mistake of every file, a line each.
 
-    Without `providers` nobody knows who they are, and what a spec says of them is not looked at.
+    Without `providers` nobody knows who they are, and what a spec says of them is not looked at, nor the files in which
+    it looks things up.
 
     A spec is any `*.md` file that is not hidden and no file of another one, directly in the folder; symbolic links are
     followed, as a mounted Kubernetes ConfigMap needs it.
@@ -139,12 +136,13 @@ def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE)
     if not paths:
         raise Permanent(f"ASSISTANTS_DIR={directory}: holds no spec; put one there, such as analyst.md")
     # A handbook may be Markdown as well.
-    named = {name for path in paths for name in _names(path)}
+    said = {path: _of_spec(path) for path in paths}
+    named = {name for each in said.values() for name in each.get("files") or ()}
     specs: dict[tuple[str, str], tuple[Assistant, Path]] = {}
     names: dict[str, str] = {}
     mistakes: list[str] = []
     for path in paths:
-        if path.name in named:
+        if path.name in named and not said[path]:
             continue
         try:
             spec, line = read(_text(path), path.stem, providers, partial(_beside, path.parent), path.parent)
@@ -208,7 +206,7 @@ def read(
     files: list[AssistantFile] = []
     for number, name in enumerate(spec.files):
         try:
-            files.append(_file(folder, name, spec.files[:number]))
+            files.append(_file(folder, name, spec.files[:number], is_needed=providers is not None))
         except ValueError as exc:
             mistakes.append((said.line("files", str(number)), f"files: {quoted(name)} {exc}"))
     if mistakes:
@@ -244,13 +242,14 @@ def _unanswered(said: Mapped, providers: Mapping[str, ProviderSpec]) -> Iterator
         chain.append(name)
 
 
-def _names(path: Path) -> frozenset[str]:
-    """Name the files in which a spec looks things up; none where it cannot be read."""
+def _of_spec(path: Path) -> Mapping[str, Any]:
+    """Return what the front matter of a spec says, as far as it has the form of one; nothing of another file."""
     try:
-        said = mapped(_parts(_text(path))[0], "the front matter").values.get("files")
-    except Wrong:
-        return frozenset()
-    return frozenset(each for each in said if isinstance(each, str)) if isinstance(said, list) else frozenset()
+        said = mapped(_parts(_text(path))[0], "the front matter").values
+        FrontMatter.model_validate(said)
+    except (Wrong, ValidationError):
+        return {}
+    return said
 
 
 def schema_file(text: str) -> str | None:
@@ -271,8 +270,8 @@ def _beside(folder: Path, name: str) -> str:
         raise ValueError(f"{quoted(name)} is no JSON: {exc}") from exc
 
 
-def _file(folder: Path | None, name: str, others: Sequence[str]) -> AssistantFile:
-    """Find a file that the spec names. Raises ValueError."""
+def _file(folder: Path | None, name: str, others: Sequence[str], *, is_needed: bool) -> AssistantFile:
+    """Find a file that the spec names; one that is not needed need not be there. Raises ValueError."""
     if folder is None:
         raise ValueError("cannot be named here: assistants that come with a process have no files of their own")
     if Path(name).name != name:
@@ -280,13 +279,17 @@ def _file(folder: Path | None, name: str, others: Sequence[str]) -> AssistantFil
     if name in others:
         raise ValueError("is named twice; take one out")
     path = folder / name
+    if not is_needed:
+        return AssistantFile(name, "", path)
+    if path.suffix.lower() == ".md" and _of_spec(path):
+        raise ValueError("is the spec of an assistant, and nothing to look things up in")
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"has more than {LARGEST:,} bytes: name the parts that are needed as files of their own")
-        content = path.read_bytes()
+        digest = plain_file.sha256(path, LARGEST)
     except OSError as exc:
         raise ValueError(f"beside the spec cannot be read: {exc.strerror}") from exc
-    return AssistantFile(name, digest(content), path)
+    if digest is None:
+        raise ValueError(f"has more than {LARGEST:,} bytes: name the parts that are needed as files of their own")
+    return AssistantFile(name, digest, path)
 
 
 def _output_schema(beside: Callable[[str], str], said: Any) -> Mapping[str, Any] | None:

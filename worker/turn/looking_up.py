@@ -12,7 +12,7 @@ from worker.turn.facts import TurnFacts
 async def looked_up(shelf: Shelf, assistant: Assistant, asked: str, facts: TurnFacts) -> Assistant:
     """Return the assistant with what it is shown to this question. Raises as `Shelf.find` does.
 
-    A thread keeps nothing of it: the next question is shown what fits that one, and the record has what was asked.
+    A thread keeps nothing of it: the next question is shown what fits that one.
     """
     if not assistant.files:
         return assistant

@@ -231,7 +231,8 @@ class Turn:
             ):
                 inputs = await self._inputs(assignment, entry, facts)
                 text = await self._text(assignment, inputs, earlier.wrong)
-                assistant = await looked_up(self._ground.shelf, assignment.assistant, text, facts)
+                words = prompt.words(assignment.task, assignment.activity, inputs, assignment.form.questions)
+                assistant = await looked_up(self._ground.shelf, assignment.assistant, words, facts)
             return replace(assignment, attached=inputs.attached, assistant=assistant), text
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
@@ -349,7 +350,7 @@ class Turn:
             self._origin(assignment.task, facts),
             facts.recalled,
             facts.rewound,
-            facts.looked_up,
+            {} if facts.recovered else facts.looked_up,
         )
         spin = await self._engine.has_spin()
 

@@ -169,7 +169,6 @@ async def _taken(
             model = await model_of(spec, stack) if is_asked else None
             recorders[name] = alone.Recorder(model)
             providers[name] = remembering(spec, recorders[name], threads)
-        documents = DocumentReader()
         ground = Ground(
             threads.as_port(),
             rules(chosen),
@@ -180,8 +179,8 @@ async def _taken(
             alone.later,
             stopped,
             Fleet(nobody.as_presence(), lambda: specs.versions),
-            documents,
-            stack.enter_context(closing(FileShelf(documents, lambda: specs.files))),
+            DocumentReader(),
+            stack.enter_context(closing(FileShelf(DocumentReader()))),
             history=alone.NoHistory(),
             prices={name: spec.prices for name, spec in known.items()},
         )
@@ -233,6 +232,8 @@ def _tell(found: Outcome, chosen: Settings, *, as_json: bool) -> int:
         )
         return code
     tables.say(found.question)
+    if assistant.looked_up:
+        tables.say(f"\n{assistant.looked_up}")
     tables.complain(
         f"As on an empty thread, to {assistant.name} {assistant.version} ({assistant.provider}, {assistant.model}): "
         f"about {tokens} tokens, of {chosen.input_tokens} that INPUT_TOKENS allows its inputs; with instructions and "

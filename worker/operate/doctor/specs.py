@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import timedelta
 
 from worker import bootstrap
 from worker.documents import DocumentReader, FileShelf
 from worker.domain.providers import ProviderSpec
+from worker.domain.threads import Assistant
 from worker.errors import BadDefinition, Permanent
 from worker.operate.doctor.checks import Check, Finding, Level
 from worker.settings import Settings
@@ -18,6 +20,7 @@ LISTED = 20
 """Assistants that are named in the report; the others are counted."""
 _ADVICE = "Correct it: the worker does not start before."
 _READ = "Each task of this assistant is an incident before."
+_READING = timedelta(minutes=3)
 
 
 async def providers(settings: Settings) -> tuple[Mapping[str, ProviderSpec] | None, list[Finding]]:
@@ -42,21 +45,22 @@ async def load(settings: Settings, known: Mapping[str, ProviderSpec] | None) -> 
 
 
 def of_files(specs: Specs | None) -> list[Check]:
-    """Return the check of the files that assistants look things up in, if there are any."""
-    owned = [(each, file) for each in specs.assistants for file in each.files] if specs is not None else []
+    """Return checks of the files that assistants look things up in, one for each assistant that has some."""
 
-    async def read() -> list[Finding]:
-        found = []
-        with closing(FileShelf(DocumentReader(), frozenset)) as shelf:
-            for each, file in owned:
-                try:
-                    await shelf.find([file], "", 0)
-                except BadDefinition as exc:
-                    found.append(Finding(AREA, f"{each.name} {each.version}", Level.PROBLEM, str(exc), _READ))
-        said = f"{len({file.sha256 for _, file in owned})} can be read"
-        return found or [Finding(AREA, "files", Level.OK, said)]
+    def check(assistant: Assistant) -> Check:
+        name = f"{assistant.name} {assistant.version}"
 
-    return [Check(AREA, "files", read)] if owned else []
+        async def read() -> list[Finding]:
+            try:
+                with closing(FileShelf(DocumentReader())) as shelf:
+                    await shelf.find(assistant.files, "", 0)
+            except BadDefinition as exc:
+                return [Finding(AREA, name, Level.PROBLEM, str(exc), _READ)]
+            return [Finding(AREA, name, Level.OK, f"its {len(assistant.files)} files can be read")]
+
+        return Check(AREA, name, read, patience=_READING)
+
+    return [check(each) for each in specs.assistants if each.files] if specs is not None else []
 
 
 def of_budgets(settings: Settings, specs: Specs | None, known: Mapping[str, ProviderSpec] | None) -> list[Check]:

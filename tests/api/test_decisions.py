@@ -550,5 +550,21 @@ async def test_a_record_and_a_row_that_are_none_do_not_verify(
     assert ran.out.startswith("does not hold: the record is not in its form")
 
 
+@pytest.mark.parametrize("view", ["", "/export", "/export?format=html", "/compare", "/compare?to=1"])
+@pytest.mark.parametrize("record", ["{}", "no JSON", "[]"])
+async def test_a_record_that_is_none_is_not_shown_and_says_so(
+    api: Api, database: Database, book: SqlDecisions, record: str, view: str
+) -> None:
+    assert await book.last(KEY)
+
+    async def change(connection: Any) -> None:
+        await connection.exec_driver_sql("UPDATE decision_revisions SET record = ?", (record,))
+
+    await database.write(change)
+    reply = await api.get(f"/api/decisions/{KEY.id}{view}")
+    assert reply.status == 409
+    assert "It cannot be shown: the record is not in its form" in reply.json["detail"]
+
+
 def test_the_commands_know_the_formats_that_there_are() -> None:
     assert sorted(RECORD_FORMATS) == sorted(FORMATS)

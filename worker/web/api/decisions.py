@@ -6,7 +6,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import HTTPException, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
@@ -17,6 +17,7 @@ from worker.decisions.formats import FORMATS
 from worker.decisions.keys import PublicKeys, SigningKey
 from worker.decisions.report import Told
 from worker.decisions.schemas import LARGEST
+from worker.decisions.verifying import misfit
 from worker.decisions.what_ifs import Erased, WhatIf
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionSeen, Held
@@ -196,6 +197,13 @@ class _Ports:
     async def read(self, grant: Grant, decision_id: str, revision: int | None) -> Decision:
         return found(await self.records.decision(decision_id, within=grant.limits, revision=revision))
 
+    async def whole(self, grant: Grant, decision_id: str, revision: int | None) -> Decision:
+        """Read one that has its form; whoever may write to the database may have left none."""
+        one = await self.read(grant, decision_id, revision)
+        if flaw := await for_reader(misfit, one.record, one.rows):
+            raise HTTPException(HTTPStatus.CONFLICT, f"It cannot be shown: {flaw}. Restore it, or look at verify.")
+        return one
+
 
 Ports = Annotated[_Ports, from_application(_Ports)]
 router = below_api(401, 403, 404, 422, 429, 503)
@@ -205,7 +213,7 @@ _FILES = {
     if each.name != "json"
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": _FILES, "model": dict[str, Any]}}
-_ANSWERS |= problems.documented(501)
+_ANSWERS |= problems.documented(409, 501)
 
 
 def deciding(records: Records, sources: DecisionSources, trying: Trying, key: SigningKey | None = None) -> Extension:
@@ -267,10 +275,10 @@ async def decisions(
     return Page(listed, page.next)
 
 
-@router.get("/decisions/{decision_id}")
+@router.get("/decisions/{decision_id}", responses=problems.documented(409))
 async def decision(grant: MayRead, ports: Ports, decision_id: Id, revision: Revision = None) -> Shown:
     """One record."""
-    one = await ports.read(grant, decision_id, revision)
+    one = await ports.whole(grant, decision_id, revision)
     return await for_reader(_shown, one)
 
 
@@ -281,11 +289,13 @@ async def verdict(grant: MayRead, ports: Ports, decision_id: Id, revision: Revis
     return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
 
 
-@router.get("/decisions/{decision_id}/compare")
+@router.get("/decisions/{decision_id}/compare", responses=problems.documented(409))
 async def difference(
     grant: MayRead, ports: Ports, decision_id: Id, first: First = None, second: Second = None
 ) -> Comparison:
     """What is different between two revisions, and who signed which."""
+    for revision in {first, second}:
+        await ports.whole(grant, decision_id, revision)
     return found(await comparing.compared(ports.records, decision_id, first, second, within=grant.limits))
 
 
@@ -298,7 +308,7 @@ async def exported(
     format: Format = "json",  # noqa: A002 - its name outside
 ) -> Response:
     """One record as a file."""
-    one = await ports.read(grant, decision_id, revision)
+    one = await ports.whole(grant, decision_id, revision)
     chosen = FORMATS[format]
     with problems.refusing({Permanent: (501, "{}")}):
         content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})

@@ -61,17 +61,19 @@ class Stores:
 
     async def copy_redis(self) -> Path:
         """Have the append-only file written anew, and copy its folder."""
-        rewriting, _, copying = backups.commands("Back up", "redis-copy").partition("\n")
-        assert rewriting.startswith("redis-cli BGREWRITEAOF ")
+        [before, rewriting, copying, after] = backups.commands("Back up", "redis-copy").splitlines()
         async with Redis.from_url(self.valkey.url()) as client:  # its own client is in no wheel
-            await client.bgrewriteaof()
+            await client.execute_command(*_words(before))
+            await client.execute_command(*_words(rewriting))
 
             async def written() -> bool:
                 info = await client.info("persistence")
                 return not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]
 
             await wait_until(written, what="the append-only file")
-        return self._copy(copying)
+            copy = self._copy(copying)
+            await client.execute_command(*_words(after))
+        return copy
 
     def restore_redis(self, copy: Path | None) -> None:
         """Put a copy in its place; None: nothing at all is left."""
@@ -103,6 +105,13 @@ class Stores:
             "PGPASSWORD": self.postgresql.password,
         }
         backups.run(commands, here, folder, {**CLEAN_ENVIRONMENT, **told})
+
+
+def _words(line: str) -> list[str]:
+    """What a line gives to redis-cli."""
+    command, *words = line.partition("#")[0].split()
+    assert command == "redis-cli"
+    return words
 
 
 @dataclass(slots=True)

@@ -49,7 +49,15 @@ async def test_its_words_stand_beside_it_where_they_are_wanted_with_figures_fill
 
 async def test_every_item_says_where_it_comes_from(deciding: Deciding) -> None:
     deciding.say_all()
-    passage = deciding.say("frame", parts()["frame"], question="q1", answer="a1", thread="conv_1", tokens={"input": 7})
+    passage = deciding.say(
+        "frame",
+        parts()["frame"],
+        question="q1",
+        answer="a1",
+        thread="conv_1",
+        tokens={"input": 7},
+        files=["handbook.pdf ab12", 7, ""],
+    )
     await deciding.reach("compute")
 
     source = deciding.kept.record["sources"]["frame"]
@@ -63,6 +71,7 @@ async def test_every_item_says_where_it_comes_from(deciding: Deciding) -> None:
     }
     assert (source["question"], source["answer"], source["thread"]) == ("q1", "a1", "conv_1")
     assert (source["assistant"], source["attempt"], source["tokens"]) == ("analyst", 1, {"input": 7})
+    assert source["files"] == ["handbook.pdf ab12"]
 
 
 async def test_a_task_that_comes_again_after_its_worker_died_keeps_nothing_anew(core: Core, deciding: Deciding) -> None:

@@ -27,6 +27,8 @@ LARGEST_NUMBER: Final = 2**53
 _SCORES: Final = "scores"
 LONGEST_FACT: Final = 500
 """Characters of one; anybody may write a variable that looks like a result's meta."""
+MOST_FILES: Final = 20
+"""Names of files that are taken from a meta."""
 _FACTS: Final = (
     *("assistant", "version", "instructions", "provider", "model", "thread", "generation", "response"),
     *("attempt", "question", "answer"),
@@ -377,6 +379,8 @@ def _of_turn(done: Completion, value: Value, meta: Mapping[str, Any]) -> dict[st
     tokens = meta.get("tokens")
     if isinstance(tokens, dict):
         known["tokens"] = {str(name)[:20]: count for name, count in tokens.items() if _is_count(count)}
+    if isinstance(files := meta.get("files"), list):
+        known["files"] = [each for each in files if isinstance(each, str) and _is_fact(each)][:MOST_FILES]
     place = {"instance": done.instance, "activity": done.activity, "definition": done.definition, "task": done.task}
     if done.activity_instance:
         place["activity_instance"] = done.activity_instance

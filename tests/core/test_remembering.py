@@ -16,6 +16,7 @@ from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Entered, Outcome, Said, Seed, Thread, ThreadKey
 from worker.errors import BadRequest, ContextFull, ModelDown, ModelUnknown, ProviderAway, ThreadBroken
 from worker.redis.keys import Keys
+from worker.turn import remembering
 from worker.turn.remembering import SUMMARY_TASK, SUMMARY_TOKENS, summariser
 
 NAME = "assistant_thread_analyst"
@@ -362,6 +363,44 @@ async def test_a_summariser_that_fails_delays_nobody_and_is_asked_again_after_th
         await step(local, "talk")
 
     assert any("Nothing comes to mind." in text for text in told(local))
+
+
+async def test_a_history_that_is_never_summarised_is_folded_without_a_summary_in_the_end(
+    local: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be read as a whole for each question, and grow."""
+    monkeypatch.setattr(remembering, "MOST_UNFOLDED", 20)
+    local.window = 2000
+
+    def fail() -> None:
+        raise ModelUnknown("no answer within 60 s")
+
+    reading(local, 2000, meanwhile=fail)
+    settling(local, "settle")
+    async with local.working():
+        for number in range(60):
+            await step(local, "settle" if number == 3 else "talk")
+            await asyncio.sleep(120)  # whoever had begun with a summary has that long
+
+    assert len(await local.redis.lrange(keys().said, 0, -1)) <= 21
+    assert any('The result of Settle: settle, word for word:\n\n{"step": 4' in text for text in told(local))
+
+
+async def test_a_history_too_long_for_its_summariser_is_halved_until_it_fits(local: Core) -> None:
+    local.window = 8000
+
+    def too_long() -> None:
+        if len(local.model.told[-1][0]) > 8:
+            raise ContextFull("too long")
+
+    reading(local, 8000, meanwhile=too_long)
+    async with local.working():
+        while not any("Nothing comes to mind." in each.text for said, _ in local.model.told for each in said):
+            await step(local, "talk")
+
+    tried = [said for said, question in local.model.told if question == SUMMARY_TASK]
+    assert 2 < len(tried) < 8
+    assert len(tried[-1]) <= 8
 
 
 async def test_two_workers_fold_once(local: Core) -> None:

@@ -197,8 +197,16 @@ class RememberingProvider:
         if count < 1 or (lease := await self._histories.may_fold(key, assistant.timeout)) is None:
             return
         facts = story.facts(count, window)
-        summary = await self._summary(replace(story, turns=story.turns[:count]), window, assistant, payer)
-        if summary is None and len(story.turns) < MOST_UNFOLDED:
+        has_time = len(story.turns) < MOST_UNFOLDED
+        try:
+            summary = await self._summary(replace(story, turns=story.turns[:count]), window, assistant, payer)
+        except WorkerError as exc:
+            if has_time:
+                raise
+            # A history that is never folded is read as a whole for each question, and grows.
+            summary = None
+            log.warning(Event.THREAD_NOT_FOLDED, thread_id=thread.id, reason=f"folded without a summary: {exc}")
+        if summary is None and has_time:
             return
         said = (Said("user", summary or NOT_SUMMARISED),)
         entry = Remembered(said, facts=facts, turns=story.untold(count))
@@ -213,13 +221,15 @@ class RememberingProvider:
         None if it does not say it.
         """
         words = summariser(assistant)
-        # What is to be summarised may itself be too long to be read: then without the oldest of it.
-        for first in range(len(old.turns)):
+        # What is to be summarised may itself be too long to be read: then without the oldest half of it, and so on.
+        first = 0
+        while first < len(old.turns):
             told = old.told(first, window)
             tokens = size_of_all(told) // SAFE_BYTES_PER_TOKEN + SUMMARY_WORDS
             try:
                 answer = await payer.pay(words, tokens, partial(self._model.ask, told, SUMMARY_TASK, words))
             except ContextFull:
+                first += (len(old.turns) - first + 1) // 2
                 continue
             if answer.outcome is Outcome.OK:
                 return answer.text

@@ -35,10 +35,10 @@ def newest(facts: Iterable[tuple[str, str]], room: float) -> dict[str, str]:
         last[name] = schema.unfenced(fact)
     kept: list[tuple[str, str]] = []
     for each in reversed(last.items()):
-        room -= size_of(each)
-        if room < 0:
-            break
-        kept.append(each)
+        # One that is too large takes nothing from the others.
+        if (taken := size_of(each)) <= room:
+            room -= taken
+            kept.append(each)
     return dict(reversed(kept))
 
 

@@ -1,6 +1,7 @@
 """The same conversation over every API that a provider can have: with its own memory, or with the one that we keep."""
 
 import asyncio
+import json
 import re
 from base64 import b64encode
 from hashlib import sha256
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests import papers
+from tests.contract.test_models_refusals import FILTERED
 from tests.flow.rig import API_CALLS, Rig
 from tests.flow.test_record import arrived
 from tests.waiting import wait_until
@@ -185,6 +187,20 @@ async def test_bad_outcomes_fire_their_errors(rig: Rig, api: str, outcome: str) 
     await rig.start_worker()
     instance = await rig.rest.start(model)
     # Nothing catches it here, so that the path ends without an incident.
+    await rig.rest.wait_for_end(instance)
+
+    assert "one" not in await rig.rest.variables(instance)
+
+
+@pytest.mark.parametrize(("status", "body", "_"), [FILTERED[0], FILTERED[-1]], ids=["400", "403"])
+async def test_a_request_that_a_filter_refuses_is_filtered_too(
+    rig: Rig, api: str, status: int, body: Any, _: str
+) -> None:
+    said = {"status": status, "text": json.dumps(body), "headers": {"Content-Type": "application/json"}}
+    rig.provider.fault(API_CALLS[api], reply=said, times=None)
+    model = await rig.deploy(rig.step("one", error_filtered="BAD"))
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
     await rig.rest.wait_for_end(instance)
 
     assert "one" not in await rig.rest.variables(instance)

@@ -120,6 +120,12 @@ async def test_a_bad_setting_stops_the_start_with_2_and_says_which(rig: Rig, cas
     assert "Traceback" not in said
 
 
+async def test_a_setting_that_is_nearly_one_is_named_at_the_start(rig: Rig) -> None:
+    async with started(rig, engine_ulr="http://elsewhere") as worker:
+        [said] = worker.lines("setting_unknown")
+    assert (said["name"], said["did_you_mean"], said["level"]) == ("ENGINE_ULR", "ENGINE_URL", "warning")
+
+
 async def test_every_mistake_of_every_spec_stops_the_start_with_file_and_line(rig: Rig) -> None:
     (rig.folder / "bad@1.0.md").write_text('---\nname: bad\nversion: "1.0"\nmodel: m\ntemprature: 1\n---\nBe bad.\n')
     (rig.folder / "empty.md").write_text("No front matter")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -62,13 +63,15 @@ class Stores:
     async def copy_redis(self) -> Path:
         """Have the append-only file written anew, and copy its folder."""
         [before, rewriting, copying, after] = backups.commands("Back up", "redis-copy").splitlines()
+        wanted = re.findall(r"(\w+):(\d)", rewriting)
+        assert wanted
         async with Redis.from_url(self.valkey.url()) as client:  # its own client is in no wheel
             await client.execute_command(*_words(before))
             await client.execute_command(*_words(rewriting))
 
             async def written() -> bool:
                 info = await client.info("persistence")
-                return not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]
+                return all(str(info[name]) == value for name, value in wanted)
 
             await wait_until(written, what="the append-only file")
             copy = self._copy(copying)

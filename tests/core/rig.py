@@ -192,22 +192,24 @@ class Worker:
 class Core:
     """The ground that all workers of a test stand on.
 
-    `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any.
-    Both have a `window` of so many tokens, and take as they are what `takes` says. With `weighing` there is the
-    provider `judge`, too, which answers decision questions alone. Without `records` there is no transcript. With
-    `tells_outages` workers tell each other of providers that are down.
+    `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any, and
+    with `has_spare` another one, `spare`. All have a `window` of so many tokens, and take what `takes` says as it is.
+    With `weighing` there is the provider `judge`, too, which answers decision questions alone. Without `records` there
+    is no transcript. With `tells_outages` workers tell each other of providers that are down.
     """
 
     def __init__(self) -> None:
         self.world = World()
         self.provider = FakeProvider()
         self.model = FakeModel()
+        self.spare = FakeModel()
         self.documents = FakeDocuments()
         self.shelf = FakeShelf()
         self.watchers: Watchers | None = None
         self.window: int | None = None
         self.takes: frozenset[Kind] = frozenset()
         self.several = False
+        self.has_spare = False
         self.weighing = False
         self.judge = FakeModel()
         self.prices: dict[str, Prices] = {}
@@ -267,6 +269,9 @@ class Core:
         }
         if self.several:
             providers["local"] = RememberingProvider("local", model, threads, self.window, takes=self.takes)
+        if self.has_spare:
+            spare = life.lives("spare", self.spare)
+            providers["spare"] = RememberingProvider("spare", spare, threads, self.window, takes=self.takes)
         if self.weighing:
             judge = life.lives("judge", self.judge)
             providers["judge"] = RememberingProvider("judge", judge, threads, self.window, weighs=True)

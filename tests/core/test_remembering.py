@@ -600,6 +600,23 @@ async def test_a_fallback_answers_while_the_provider_is_away_and_knows_what_was_
     assert core.provider.conversations["conv_2"].items[:2] == [("user", "q1"), ("assistant", "a1")]
 
 
+async def test_where_the_fallback_is_away_as_well_the_next_one_answers_and_knows_what_was_said(core: Core) -> None:
+    core.has_spare = True
+    core.assistants.add("analyst", fallback=(*FALLBACK, ("spare", "tiny")))
+    core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
+    async with core.working():
+        await step(core, "first")
+        away(core)
+        for call in ("ask", "ping"):
+            core.model.script.always(call, ProviderAway("no connection"))
+        second = await step(core, "second")
+        third = await step(core, "third")
+
+    assert (second.message, third.message) == ("", "")
+    assert [len(said) for said, _ in core.spare.told] == [2, 4]
+    assert str(core.world.variables["a"][NAME].value).endswith("@spare")
+
+
 async def test_after_a_fallback_a_thread_can_stay(core: Core) -> None:
     core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
     core.assistants.add("analyst", fallback=FALLBACK, stays=True)

@@ -152,6 +152,7 @@ bench: $(VENV)/dev.stamp assets
 	$(BIN)/python -m tests.benchmarks.growth $(filter --quick,$(ARGS))
 	$(BIN)/python -m tests.benchmarks.long $(if $(filter --quick,$(ARGS)),--turns 200)
 	$(BIN)/python -m tests.benchmarks.recall $(if $(filter --quick,$(ARGS)),--facts 1000)
+	$(BIN)/python -m tests.benchmarks.decide
 	$(BIN)/python -m tests.benchmarks.watchers $(if $(filter --quick,$(ARGS)),--threads 5 --each 2)
 	$(BIN)/python -m tests.benchmarks.plots $(if $(filter --quick,$(ARGS)),--folder build/plots)
 

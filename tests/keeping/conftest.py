@@ -4,9 +4,10 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -66,8 +67,9 @@ class Stores:
         wanted = re.findall(r"(\w+):(\d)", rewriting)
         assert wanted
         async with Redis.from_url(self.valkey.url()) as client:  # its own client is in no wheel
-            await client.execute_command(*_words(before))
-            await client.execute_command(*_words(rewriting))
+            command: Callable[..., Awaitable[Any]] = client.execute_command
+            await command(*_words(before))
+            await command(*_words(rewriting))
 
             async def written() -> bool:
                 info = await client.info("persistence")
@@ -75,7 +77,7 @@ class Stores:
 
             await wait_until(written, what="the append-only file")
             copy = self._copy(copying)
-            await client.execute_command(*_words(after))
+            await command(*_words(after))
         return copy
 
     def restore_redis(self, copy: Path | None) -> None:

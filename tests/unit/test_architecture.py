@@ -1,6 +1,7 @@
 """Who may import whom. The contracts stand in pyproject.toml; what they cannot say stands here."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.decide import STARTED
 from worker import errors
 
 ROOT = Path(__file__).parents[2]
@@ -173,3 +175,9 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     own = [each for each in vars(errors).values() if isinstance(each, type) and each.__module__ == errors.__name__]
 
     assert drawn | {"WorkerError": "Exception"} == {each.__name__: each.__bases__[0].__name__ for each in own}
+
+
+def test_a_worker_starts_without_what_decisions_and_reports_need() -> None:
+    """Half a second and tens of megabytes that most workers never use."""
+    started = subprocess.run([sys.executable, "-c", STARTED], check=True, capture_output=True, text=True)
+    assert json.loads(started.stdout)["heavy"] == []

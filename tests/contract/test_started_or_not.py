@@ -75,7 +75,7 @@ async def test_what_was_started_is_named_though_it_may_not_be_followed(
 async def test_without_a_history_nobody_can_tell_how_it_ended(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers = [STARTED, NOTHING, NOTHING, NOTHING, GONE, GONE, NOTHING]
+    answers = [STARTED, GONE, GONE, NOTHING, NOTHING, NOTHING, NOTHING]
     assert await start(monkeypatch, *answers, more=("--follow",)) == 5
     said = json.loads(capsys.readouterr().out)
     assert (said["instance"], said["end"]) == ("i-1", "unknown")
@@ -85,7 +85,7 @@ async def test_what_came_of_it_is_asked_for_again_where_the_engine_is_away_for_a
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = [NOTHING, NOTHING]
-    answers = [STARTED, NOTHING, NOTHING, NOTHING, OVER, *log, http(503), NOTHING]
+    answers = [STARTED, OVER, NOTHING, NOTHING, NOTHING, *log, http(503), NOTHING]
     assert await start(monkeypatch, *answers, more=("--follow",)) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["end"] == "completed"

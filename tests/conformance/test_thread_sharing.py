@@ -188,7 +188,7 @@ async def recorded(rig: Rig) -> None:
         async def is_empty() -> bool:
             return not await redis.zcard("assistant-worker:default:unrecorded")
 
-        await wait_until(is_empty, what="the outbox to be empty")
+        await wait_until(is_empty, 60, "the outbox to be empty")  # whoever had claimed it may have gone
 
 
 async def called_by(rig: Rig, instance: str) -> str:

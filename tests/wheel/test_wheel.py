@@ -16,6 +16,8 @@ from worker.demo.samples import ROOT
 ALONE: Final = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 """Runs a command with no network but 127.0.0.1."""
 
+pytestmark = pytest.mark.timeout(900)  # it builds, installs everything and runs the demo
+
 
 def run(command: Sequence[object], **options: Any) -> str:
     """What it prints; AssertionError with that when it fails."""

@@ -239,6 +239,34 @@ class Conversation(Plain):
         return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
 
 
+class Upload(Wire):
+    """A file that was uploaded."""
+
+    id: Id
+    filename: Maybe[str] = None
+
+
+class Uploads(Plain):
+    """A page of files."""
+
+    data: list[Upload]
+    has_more: Maybe[bool] = None
+
+
+class VectorStores(Plain):
+    """A page of vector stores; of one the id and the metadata matter, as of a conversation."""
+
+    data: list[Conversation]
+    has_more: Maybe[bool] = None
+
+
+class Indexed(Plain):
+    """How a file in a vector store stands."""
+
+    status: Maybe[str] = None
+    last_error: Maybe[Failure] = None
+
+
 class Anything(Plain):
     """A JSON object that only has to be one."""
 

@@ -1,0 +1,96 @@
+"""Files of assistants at a provider, taken away on request: what is ours, and nothing else."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from worker.domain.file_stores import FileStore, Kept, Outcome, Removal, Upload
+from worker.errors import Permanent, Transient, TurnedAway, WorkerError
+from worker.ports.file_stores import FileVendor, StoreBook
+from worker.turn.file_stores import locked
+
+_OTHER_KEY: Final = "it was made with another key, and this one does not see it: remove it with that key"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoval:
+    """Removes from one provider what its book knows. May be repeated after any end: it goes on with what is left."""
+
+    provider: str
+    vendor: FileVendor
+    book: StoreBook
+
+    async def remove(self, ids: Collection[str] | None, used: Collection[str]) -> list[Removal]:
+        """Remove the stores of these ids, or with None those of no `used` set of files; a line for each thing.
+
+        The files of a store go as well, if no other one has them; with None also those that are in no store. Raises
+        StoreDown, and ModelDown where another worker is busy for too long.
+        """
+        lines: list[Removal] = []
+        async with locked(self.book):
+            kept = await self.book.everything()
+            for entry in kept.stores:
+                if named(entry) in ids if ids is not None else entry.digest not in used:
+                    lines += await self._store(entry)
+            if ids is None:
+                left = await self.book.everything()
+                lines += [line for each in _alone(left) for line in await self._upload(each, is_seen=self._own(each))]
+        return lines
+
+    async def _store(self, entry: FileStore) -> list[Removal]:
+        line = Removal(self.provider, "store", named(entry), ", ".join(name for name, _ in entry.files), "removed")
+        lines: list[Removal] = []
+        try:
+            if not self._own(entry) and not (entry.id and await self.vendor.bears(entry.id, entry.mark)):
+                return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
+            # Of a maker that died, or lost its lock, there may be others that bear its mark.
+            ids = {*([entry.id] if entry.id else []), *await self.vendor.marked(entry.mark)}
+            deleted = [await self.vendor.delete(each) for each in sorted(ids)]
+            line = replace(line, outcome="removed" if any(deleted) else "gone")
+            for upload in self._left_by(entry, await self.book.everything()):
+                lines += await self._upload(upload, is_seen=True)
+            if any(each.outcome == "failed" for each in lines):
+                return [line, *lines]
+            # Last of all: whoever dies before finds it again.
+            await self.book.forget(entry)
+        except (Transient, Permanent, TurnedAway) as exc:
+            return [replace(line, outcome="failed", reason=str(exc)), *lines]
+        return [line, *lines]
+
+    async def _upload(self, upload: Upload, *, is_seen: bool) -> list[Removal]:
+        line = Removal(self.provider, "file", upload.id or upload.name, upload.sha256[:12], "removed")
+        if not is_seen:
+            return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
+        try:
+            ids = [upload.id] if upload.id else await self.vendor.uploads(upload.name)
+            deleted = [await self.vendor.delete_upload(each) for each in ids]
+            await self.book.forget(upload)
+        except WorkerError as exc:
+            return [replace(line, outcome="failed", reason=str(exc))]
+        outcome: Outcome = "removed" if any(deleted) else "gone"
+        return [replace(line, outcome=outcome)]
+
+    def _own(self, entry: FileStore | Upload) -> bool:
+        return entry.account == self.book.account
+
+    def _left_by(self, entry: FileStore, kept: Kept) -> Iterator[Upload]:
+        """Find the files of a store that no other one of its account has."""
+        others = {sha for each in _of(entry.account, kept) if each.digest != entry.digest for sha in each.sums}
+        for each in kept.uploads:
+            if each.account == entry.account and each.sha256 in entry.sums - others:
+                yield each
+
+
+def named(entry: FileStore) -> str:
+    """Name a store for people: by its id, or by its mark where it has none yet."""
+    return entry.id or entry.mark
+
+
+def _of(account: str, kept: Kept) -> Iterator[FileStore]:
+    return (each for each in kept.stores if each.account == account)
+
+
+def _alone(kept: Kept) -> list[Upload]:
+    """Find the files that are in no store, as of one that was given up."""
+    used = {(each.account, sha) for each in kept.stores for sha in each.sums}
+    return [each for each in kept.uploads if (each.account, each.sha256) not in used]

@@ -184,7 +184,13 @@ class AssistantPaused(ModelDown):
 
 
 class FilesGone(ModelDown):
-    """What the provider was to search is gone there; it is made anew from the files."""
+    """What the provider was to search, a `store` of files, is gone there; it is made anew from the files."""
+
+    def __init__(
+        self, message: str, *, store: str = "", retry_after: timedelta | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, status=status)
+        self.store = store
 
 
 class LimitReached(ModelDown):

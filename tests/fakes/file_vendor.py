@@ -17,7 +17,8 @@ class Store:
 
 
 class FakeVendor:
-    """`ports.file_stores.FileVendor`. Files of an ending in `untaken` are refused, those in `failing` not indexed."""
+    """`ports.file_stores.FileVendor`. Files of an ending in `untaken` are refused, those in `failing` not indexed;
+    each call meets `trouble`."""
 
     def __init__(self) -> None:
         self.stores: dict[str, Store] = {}
@@ -25,8 +26,12 @@ class FakeVendor:
         self.untaken: set[str] = set()
         self.failing: dict[str, str] = {}
         self.endless = False
+        self.trouble: Exception | None = None
         self.calls: list[str] = []
         self._ids = count(1)
+
+    async def ping(self) -> None:
+        await self._called("ping")
 
     async def create(self, name: str, mark: str, digest: str) -> str:  # noqa: ARG002 - for people alone
         await self._called("create")
@@ -93,4 +98,6 @@ class FakeVendor:
 
     async def _called(self, name: str) -> None:
         self.calls.append(name)
+        if self.trouble is not None:
+            raise self.trouble
         await asyncio.sleep(0)  # others come in between

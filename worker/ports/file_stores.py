@@ -13,6 +13,10 @@ class FileVendor(Protocol):
     FilesGone, only after a positive answer that there is no such store for this key.
     """
 
+    async def ping(self) -> None:
+        """Return if the key may have stores."""
+        ...
+
     async def create(self, name: str, mark: str, digest: str) -> str:
         """Make an empty store that bears this mark, and return its id."""
         ...

@@ -315,6 +315,8 @@ def _error(
     kind = ModelDown if row.error is ModelUnknown and not call.acts else row.error
     details = f" ({_details(refusal, request_id)})" if refusal else ""
     text = f"{call.name}: {row.meaning.format(model=call.model, words=words)}{details}"
+    if issubclass(kind, FilesGone):
+        return kind(text, store=call.store or "", status=refusal.status if refusal else None)
     if issubclass(kind, Transient):
         return kind(text, retry_after=wait, status=refusal.status if refusal else None)
     if issubclass(kind, BadRequest):

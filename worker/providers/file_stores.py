@@ -24,6 +24,11 @@ class OpenAIFiles:
         self._client = client
         self._engine = engine
 
+    async def ping(self) -> None:
+        """See `ports.file_stores.FileVendor.ping`."""
+        call = Call("vector_stores.list", SHORT_CALL, probe=True)
+        await self._client.request(call, VectorStores, "GET", "/vector_stores?limit=1")
+
     async def create(self, name: str, mark: str, digest: str) -> str:
         """See `ports.file_stores.FileVendor.create`. Without an expiry: it is there until somebody removes it."""
         call = Call("vector_stores.create", SHORT_CALL, acts=True)

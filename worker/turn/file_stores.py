@@ -111,7 +111,7 @@ class FileStores:
                 async with locked(self.book):
                     entry = await self._finished(files)
             return await self._searchable(entry)
-        except ModelUnknown as exc:
+        except (ModelUnknown, FilesGone) as exc:
             # Whatever it has done is found by its mark; of the task nothing has been asked.
             raise ModelDown(f"files cannot be made searchable now: {exc}", retry_after=AGAIN) from exc
 

@@ -16,7 +16,7 @@ from worker.domain.documents import AssistantFile
 from worker.domain.file_stores import Indexing, Kept, cited, set_digest
 from worker.domain.providers import ProviderSpec
 from worker.ending.files import FileRemoval
-from worker.errors import BadDefinition, ModelDown, StoreDown
+from worker.errors import BadDefinition, ModelDown, ProviderAway, StoreDown
 from worker.redis import RedisFileStores
 from worker.turn.file_stores import FAILED_SECONDS, LEASE, FileStores
 
@@ -300,6 +300,22 @@ async def test_what_another_key_has_made_is_removed_only_where_this_one_sees_it(
     lines = await ground.removal("sk-new").remove([made.id], ())
     assert outcomes(lines) == [("store", "removed"), ("file", "removed"), ("file", "removed")]
     assert (await ground.kept(), ground.vendor.stores, ground.vendor.files) == (Kept(), {}, {})
+
+
+async def test_what_a_key_of_before_has_made_is_unused(ground: Ground) -> None:
+    before, now = await ground.worker("sk-old").ready(BOTH), await ground.worker("sk-new").ready(BOTH)
+    await ground.removal("sk-new").remove(None, {set_digest(BOTH)})
+    assert ground.vendor.stores.keys() == {now.id} != {before.id}
+    assert len(ground.vendor.files) == 2
+
+
+async def test_what_cannot_be_removed_now_is_told_with_what_was_and_stays_known(ground: Ground) -> None:
+    made = await ground.worker().ready(BOTH)
+    ground.vendor.trouble = ProviderAway("nobody there")
+    [line] = await ground.removal().remove([made.id], ())
+    assert (line.outcome, line.reason) == ("failed", "nobody there")
+    ground.vendor.trouble = None
+    assert outcomes(await ground.removal().remove([made.id], ()))[0] == ("store", "removed")
 
 
 async def test_killed_anywhere_removing_goes_on_to_the_same_end(ground: Ground) -> None:

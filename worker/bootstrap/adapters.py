@@ -15,7 +15,7 @@ from worker.accounts.every import EveryProvider
 from worker.bootstrap.written import provider_specs
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.memory import EMBEDDED
-from worker.domain.providers import ProviderSpec
+from worker.domain.providers import SEARCHING, ProviderSpec
 from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts
 from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngine, RestInstances, RestReceivers
@@ -90,7 +90,7 @@ class Visits(VisitBook, Counting, Protocol):
 class Connected:
     """One provider. Only one with conversations of its own has an archive, and accounts that are told apart.
 
-    `seats` are there if it has limits, `files` and `file_book` if it searches files. By `outages` workers tell each
+    `seats` are there if it has limits, `files` and `file_book` if it can search files. By `outages` workers tell each
     other that it cannot be asked.
     """
 
@@ -266,7 +266,8 @@ async def connect(
             """Add what workers share of it."""
             seats, outages = sharing.of(connected.spec)
             connected = replace(connected, seats=seats, outages=outages)
-            if not connected.spec.file_search:
+            # Also where it is not to search any more: what it has can be listed and removed.
+            if connected.spec.api not in SEARCHING:
                 return connected
             client = connected.client
             book = RedisFileStores(redis, **mine, spec=lambda: client.spec)

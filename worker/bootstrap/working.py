@@ -300,7 +300,7 @@ def _with_files(ground: Ground, adapters: Adapters, stack: AsyncExitStack) -> Gr
     stores = {
         name: stack.enter_context(closing(FileStores(name, each.files, each.file_book, ground.shelf)))
         for name, each in adapters.providers.items()
-        if each.files is not None and each.file_book is not None
+        if each.spec.file_search and each.files is not None and each.file_book is not None
     }
     return replace(ground, file_stores=stores)
 

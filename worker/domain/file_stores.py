@@ -12,7 +12,7 @@ from worker.domain.documents import AssistantFile
 MADE_BY: Final = "assistant-worker"
 """Stands in the metadata of every store of ours."""
 State = Literal["in_progress", "completed", "failed"]
-Outcome = Literal["removed", "gone", "kept", "unseen", "failed"]
+Outcome = Literal["removed", "gone", "unseen", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

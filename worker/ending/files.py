@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.file_stores import FileStore, Kept, Outcome, Removal, Upload
-from worker.errors import Permanent, Transient, TurnedAway, WorkerError
+from worker.errors import Permanent, StoreDown, Transient, TurnedAway, WorkerError
 from worker.ports.file_stores import FileVendor, StoreBook
 from worker.turn.file_stores import locked
 
@@ -21,21 +21,27 @@ class FileRemoval:
     book: StoreBook
 
     async def remove(self, ids: Collection[str] | None, used: Collection[str]) -> list[Removal]:
-        """Remove the stores of these ids, or with None those of no `used` set of files; a line for each thing.
+        """Remove the stores of these ids, or with None those of no `used` set of files and of other keys.
 
-        The files of a store go as well, if no other one has them; with None also those that are in no store. Raises
-        StoreDown, and ModelDown where another worker is busy for too long.
+        Returns a line for each thing. The files of a store go as well, if no other one has them; with None also those
+        that are in no store. Raises StoreDown, and ModelDown where another worker is busy for too long.
         """
         lines: list[Removal] = []
         async with locked(self.book):
             kept = await self.book.everything()
             for entry in kept.stores:
-                if named(entry) in ids if ids is not None else entry.digest not in used:
+                if named(entry) in ids if ids is not None else not (self._own(entry) and entry.digest in used):
                     lines += await self._store(entry)
             if ids is None:
-                left = await self.book.everything()
-                lines += [line for each in _alone(left) for line in await self._upload(each, is_seen=self._own(each))]
+                lines += await self._strays()
         return lines
+
+    async def _strays(self) -> list[Removal]:
+        try:
+            left = await self.book.everything()
+        except StoreDown as exc:  # what was removed by now is to be told all the same
+            return [Removal(self.provider, "file", "", "", "failed", str(exc))]
+        return [line for each in _alone(left) for line in await self._upload(each, is_seen=self._own(each))]
 
     async def _store(self, entry: FileStore) -> list[Removal]:
         line = Removal(self.provider, "store", named(entry), ", ".join(name for name, _ in entry.files), "removed")

@@ -135,6 +135,10 @@ class ModelServer:
         stores = {name: {**each.shown(), "files": sorted(each.files)} for name, each in has.stores.items()}
         return {"files": {name: each.shown() for name, each in has.files.items()}, "stores": stores}
 
+    def has_store(self, name: str) -> str:
+        """Makes a vector store of somebody's, and returns its id."""
+        return str(self._store.files.create_store({"name": name}, "")["id"])
+
     def forget_store(self, store_id: str) -> None:
         """Makes a vector store gone, as if somebody had deleted it. KeyError: there is none."""
         del self._store.files.stores[store_id]

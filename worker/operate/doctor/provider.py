@@ -83,7 +83,7 @@ def checks(
         Check(area, "key", key, Level.PROBLEM, way),
         *([Check(area, "account", whose)] if account else []),
         *([Check(area, "limits", limits)] if spec.limits else []),
-        *_of_files(area, contact, connected.files),
+        *_of_files(area, contact, connected.files if spec.file_search else None),
         *(
             Check(area, f"model {name}", partial(model, name, users))
             for name, users in _wanted(specs, spec.name).items()

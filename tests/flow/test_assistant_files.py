@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests import papers
-from tests.flow.command import started
+from tests.flow.command import Forked, environment, started
 from tests.flow.rig import API_CALLS, Rig
 from tests.flow.test_doctor import level, problems, seen
 from tests.waiting import wait_until
+from worker.demo.processes import running
 from worker.operate.doctor import Level
 
 WORDS = "What does a fast charger cost?"
@@ -107,6 +108,21 @@ async def test_a_provider_that_searches_files_has_them_once_and_searches_them(se
     assert named == f"prices.txt {uploaded['filename'][:12]}"
     assert "costs nine" not in told(searched, "responses.create")
     assert f"- {uploaded['filename']}: prices.txt" in told(searched, "responses.create")
+
+
+@pytest.mark.parametrize("searched", ["conversations"], indirect=True)
+@pytest.mark.parametrize("point", ["after:files.create", "after:files.upload"])
+async def test_what_a_worker_leaves_that_was_killed_over_it_is_gone_on_with(searched: Rig, point: str) -> None:
+    model = await searched.deploy(searched.step("one", documentation=WORDS))
+    instance = await searched.rest.start(model)
+    async with running(Forked(environment(searched) | {"WORKER_FAIL_POINT": point})) as dying:
+        assert await dying.exit_code() == -9
+    await searched.start_worker()
+    await searched.rest.wait_for_end(instance)
+
+    has = searched.provider.files()
+    assert (len(has["stores"]), len(has["files"])) == (1, 1)
+    assert set(searches(searched)) == has["stores"].keys()
 
 
 async def test_a_store_that_somebody_deleted_is_made_anew(searched: Rig) -> None:

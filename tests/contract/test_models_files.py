@@ -74,6 +74,25 @@ async def test_it_is_found_again_among_many_and_nothing_of_others_is(files: Open
     assert await files.uploads("mine.txt") == [mine]
 
 
+async def test_what_is_ours_by_its_metadata_is_found_with_what_is_in_it(
+    files: OpenAIFiles, openai: AsyncOpenAI, server: ModelServer
+) -> None:
+    ours = await files.create("a", "m", "d")
+    openai.api_key = KEY
+    await openai.vector_stores.create(name="a", metadata={"made_by": "assistant-worker", "engine": "another"})
+    await openai.vector_stores.create(name="a")
+    inside = sorted([await files.upload(f"{number}.txt", b"x") for number in range(101)])
+    for each in inside:
+        await files.put(ours, each)
+    assert await files.ours() == [ours]
+    assert sorted(await files.contents(ours)) == inside
+    assert await files.name_of(inside[0]) in {f"{number}.txt" for number in range(101)}
+    assert await files.name_of("file_none") is None
+    server.forget_store(ours)
+    with pytest.raises(FilesGone):
+        await files.contents(ours)
+
+
 async def test_which_of_two_things_is_gone_is_told_apart(files: OpenAIFiles) -> None:
     file, store = await files.upload("a.txt", b"x"), await files.create("a", "m", "d")
     assert not await files.put(store, "file_none")

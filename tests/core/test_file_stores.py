@@ -302,6 +302,43 @@ async def test_what_another_key_has_made_is_removed_only_where_this_one_sees_it(
     assert (await ground.kept(), ground.vendor.stores, ground.vendor.files) == (Kept(), {}, {})
 
 
+async def test_killed_anywhere_what_another_key_has_made_goes_all_the_same(ground: Ground) -> None:
+    at, died = 1, 0
+    while True:
+        ground.vendor = FakeVendor()
+        await ground.core.redis.flushall()
+        made = await ground.worker("sk-old").ready(BOTH)
+        try:
+            await ground.removal("sk-new", Dying(at)).remove([made.id], ())
+        except Killed:
+            died += 1
+        else:
+            break
+        await ground.removal("sk-new").remove([made.id], ())
+        assert (await ground.kept(), ground.vendor.stores, ground.vendor.files) == (Kept(), {}, {}), f"died at {at}"
+        at += 1
+    assert died > 8
+
+
+async def test_what_redis_has_forgotten_is_found_by_its_metadata_and_removed_by_its_id_alone(ground: Ground) -> None:
+    worker = ground.worker()
+    lost, shares = await worker.ready(BOTH), await worker.ready([PRICES])
+    await ground.core.redis.flushall()
+    known = await ground.worker().ready([HANDBOOK])
+    ground.vendor.stores["vs_of_others"] = Store("theirs")
+    ground.vendor.files["file_of_others"] = ("handbook.pdf", b"")
+    ground.vendor.stores[lost.id].files["file_of_others"] = Indexing("completed")
+    removal = ground.removal()
+    assert await removal.unknown() == sorted([lost.id, shares.id])
+    assert await removal.remove([lost.id], ()) == []
+    assert await removal.remove_unknown([known.id, "vs_of_others"]) == []
+
+    assert outcomes(await removal.remove_unknown([lost.id])) == [("file", "removed"), ("store", "removed")]
+    assert ground.vendor.stores.keys() == {shares.id, known.id, "vs_of_others"}
+    assert "file_of_others" in ground.vendor.files, "in our store, and not of our name"
+    assert [len(each.files) for each in ground.vendor.stores.values()] == [1, 1, 0]
+
+
 async def test_what_a_key_of_before_has_made_is_unused(ground: Ground) -> None:
     before, now = await ground.worker("sk-old").ready(BOTH), await ground.worker("sk-new").ready(BOTH)
     await ground.removal("sk-new").remove(None, {set_digest(BOTH)})

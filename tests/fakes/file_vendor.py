@@ -43,6 +43,18 @@ class FakeVendor:
         await self._called("marked")
         return sorted(name for name, each in self.stores.items() if each.mark == mark)
 
+    async def ours(self) -> list[str]:
+        await self._called("ours")
+        return sorted(name for name, each in self.stores.items() if each.mark != "theirs")
+
+    async def contents(self, store_id: str) -> list[str]:
+        await self._called("contents")
+        return list(self._store(store_id).files)
+
+    async def name_of(self, file_id: str) -> str | None:
+        await self._called("name_of")
+        return self.files[file_id][0] if file_id in self.files else None
+
     async def bears(self, store_id: str, mark: str) -> bool:
         await self._called("bears")
         return store_id in self.stores and self.stores[store_id].mark == mark

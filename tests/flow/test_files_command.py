@@ -74,6 +74,23 @@ async def test_stores_are_listed_and_removed_with_a_receipt_but_for_what_others_
     assert "There was nothing to remove." in (await files(rig, "remove", "--unused", "--yes")).out
 
 
+async def test_what_redis_has_lost_is_listed_and_removed_by_its_id(searching: Rig) -> None:
+    model = await searching.deploy(searching.step("one"))
+    worker = await searching.start_worker()
+    await searching.run(model)
+    await worker.stop()
+    async with searching.redis() as redis:
+        await redis.flushdb()
+    [row] = (await files(searching, "list", "--json")).json
+    assert row["state"] == "not known here"
+    searching.provider.fault("vector_stores.list", reply="rate_limit")
+    left = await files(searching, "remove", row["id"], "--yes", "--json")
+    assert (left.code, [each["outcome"] for each in left.json["things"]]) == (3, ["failed"])
+    removed = await files(searching, "remove", row["id"], "--yes", "--json")
+    assert [each["outcome"] for each in removed.json["things"]] == ["removed"] * 3
+    assert searching.provider.files() == {"files": {}, "stores": {}}
+
+
 async def test_what_the_provider_refuses_is_left_and_said(searching: Rig) -> None:
     model = await searching.deploy(searching.step("one"))
     worker = await searching.start_worker()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +34,8 @@ class FileStore:
     """A vector store for a set of files. Without an `id` it is being made, or was on the way.
 
     `mark` stands in its metadata, and nobody can guess it: a store that bears it is this one. `files` are names with
-    digests. What is not `ready` is not searched yet.
+    digests. What is not `ready` is not searched yet. `leaving`: it was seen by
+    another key than it was made with, which removes it.
     """
 
     digest: str
@@ -43,6 +45,7 @@ class FileStore:
     made_at: datetime
     id: str = ""
     ready: bool = False
+    leaving: bool = False
 
     @property
     def sums(self) -> frozenset[str]:
@@ -84,6 +87,11 @@ class Removal:
     name: str
     outcome: Outcome
     reason: str = ""
+
+
+def is_upload(name: str) -> bool:
+    """Whether this is how we name a file at a provider."""
+    return re.fullmatch(r"[0-9a-f]{64}-[0-9a-f]{12}(\.[^.]*)?", name) is not None
 
 
 def set_digest(files: Collection[AssistantFile]) -> str:

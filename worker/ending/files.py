@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from worker.domain.file_stores import FileStore, Kept, Outcome, Removal, Upload
+from worker.domain.file_stores import FileStore, Kept, Outcome, Removal, Upload, is_upload
 from worker.errors import Permanent, StoreDown, Transient, TurnedAway, WorkerError
 from worker.ports.file_stores import FileVendor, StoreBook
 from worker.turn.file_stores import locked
 
 _OTHER_KEY: Final = "it was made with another key, and this one does not see it: remove it with that key"
+
+_UNKNOWN: Final = "nothing here knew of it: its metadata say that it is ours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,39 @@ class FileRemoval:
                 lines += await self._strays()
         return lines
 
+    async def unknown(self) -> list[str]:
+        """Find the stores that are ours by their metadata, and of which the book has no note, as after its loss."""
+        known = {each.id for each in (await self.book.everything()).stores}
+        return [each for each in await self.vendor.ours() if each not in known]
+
+    async def remove_unknown(self, ids: Collection[str]) -> list[Removal]:
+        """Remove those of them that are named, with the files that no other one has; as above.
+
+        Files go first: the store is what they are found by.
+        """
+        lines: list[Removal] = []
+        async with locked(self.book):
+            for each in [each for each in await self.unknown() if each in ids]:
+                line = Removal(self.provider, "store", each, "", "removed", _UNKNOWN)
+                try:
+                    for file in await self._only_in(each):
+                        gone = "removed" if await self.vendor.delete_upload(file) else "gone"
+                        lines.append(Removal(self.provider, "file", file, "", gone))
+                    line = line if await self.vendor.delete(each) else replace(line, outcome="gone")
+                except WorkerError as exc:
+                    line = replace(line, outcome="failed", reason=str(exc))
+                lines.append(line)
+        return lines
+
+    async def _only_in(self, store: str) -> list[str]:
+        """Find the files of ours that are in this store, in no other one, and in no note."""
+        elsewhere = {each.id for each in (await self.book.everything()).uploads}
+        for other in await self.vendor.ours():
+            if other != store:
+                elsewhere |= set(await self.vendor.contents(other))
+        inside = [each for each in await self.vendor.contents(store) if each not in elsewhere]
+        return [each for each in inside if is_upload(await self.vendor.name_of(each) or "")]
+
     async def _strays(self) -> list[Removal]:
         try:
             left = await self.book.everything()
@@ -47,8 +82,12 @@ class FileRemoval:
         line = Removal(self.provider, "store", named(entry), ", ".join(name for name, _ in entry.files), "removed")
         lines: list[Removal] = []
         try:
-            if not self._own(entry) and not (entry.id and await self.vendor.bears(entry.id, entry.mark)):
-                return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
+            if not self._own(entry) and not entry.leaving:
+                if not entry.id or not await self.vendor.bears(entry.id, entry.mark):
+                    return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
+                # Who goes on after a death will not see it any more.
+                entry = replace(entry, leaving=True)
+                await self.book.note(entry)
             # Of a maker that died, or lost its lock, there may be others that bear its mark.
             ids = {*([entry.id] if entry.id else []), *await self.vendor.marked(entry.mark)}
             deleted = [await self.vendor.delete(each) for each in sorted(ids)]

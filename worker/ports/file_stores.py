@@ -25,6 +25,18 @@ class FileVendor(Protocol):
         """Find the stores that bear this mark, in the order of their ids."""
         ...
 
+    async def ours(self) -> list[str]:
+        """Find all stores of this engine's workers, by their metadata alone."""
+        ...
+
+    async def contents(self, store_id: str) -> list[str]:
+        """Return the ids of the files that are in a store."""
+        ...
+
+    async def name_of(self, file_id: str) -> str | None:
+        """Return what a file is called; None if it is gone."""
+        ...
+
     async def bears(self, store_id: str, mark: str) -> bool:
         """Whether this key sees this store, and it bears this mark."""
         ...

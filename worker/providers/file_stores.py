@@ -9,7 +9,7 @@ from worker.domain.file_stores import MADE_BY, Indexing
 from worker.errors import BadRequest, FilesGone, ModelDown, ModelUnknown, ThreadGone
 from worker.providers.client import SHORT_CALL, Client
 from worker.providers.failures import Call
-from worker.providers.wire import Anything, Conversation, Indexed, Named, Uploads, VectorStores
+from worker.providers.wire import Anything, Contents, Conversation, Indexed, Named, Upload, Uploads, VectorStores
 
 UPLOAD_CALL: Final = timedelta(minutes=2)
 PAGE: Final = 100
@@ -39,6 +39,35 @@ class OpenAIFiles:
     async def marked(self, mark: str) -> list[str]:
         """See `ports.file_stores.FileVendor.marked`."""
         return sorted([each.id async for each in self._stores() if _bears(each, mark)])
+
+    async def ours(self) -> list[str]:
+        """See `ports.file_stores.FileVendor.ours`."""
+        wanted = {"made_by": MADE_BY, "engine": self._engine[:512]}
+        return sorted([each.id async for each in self._stores() if wanted.items() <= (each.metadata or {}).items()])
+
+    async def contents(self, store_id: str) -> list[str]:
+        """See `ports.file_stores.FileVendor.contents`."""
+        found, after = list[str](), ""
+        for _ in range(MOST_PAGES):
+            call = Call("vector_stores.files.list", SHORT_CALL, thread_id=store_id)
+            path = f"{_store(store_id)}/files?limit={PAGE}{after}"
+            try:
+                page = await self._client.request(call, Contents, "GET", path)
+            except ThreadGone as exc:
+                raise FilesGone(f"{call.name}: the vector store does not exist any more", store=store_id) from exc
+            found += [each.id for each in page.data]
+            if not page.has_more or not page.data:
+                break
+            after = f"&after={quote(page.data[-1].id, safe='')}"
+        return found
+
+    async def name_of(self, file_id: str) -> str | None:
+        """See `ports.file_stores.FileVendor.name_of`."""
+        call = Call("files.retrieve", SHORT_CALL, thread_id=file_id)
+        try:
+            return (await self._client.request(call, Upload, "GET", _file(file_id))).filename or ""
+        except ThreadGone:
+            return None
 
     async def bears(self, store_id: str, mark: str) -> bool:
         """See `ports.file_stores.FileVendor.bears`."""
@@ -84,7 +113,7 @@ class OpenAIFiles:
         except (BadRequest, ModelDown):
             # Servers differ in the words for which of the two there is not: each is asked for by itself.
             await self._check(store_id)
-            if await self._is_there(file_id):
+            if await self.name_of(file_id) is not None:
                 raise
             return False
         return True
@@ -130,14 +159,6 @@ class OpenAIFiles:
             await self._client.request(call, Anything, "GET", _store(store_id))
         except ThreadGone as exc:
             raise FilesGone(f"{call.name}: the vector store does not exist any more") from exc
-
-    async def _is_there(self, file_id: str) -> bool:
-        call = Call("files.retrieve", SHORT_CALL, thread_id=file_id)
-        try:
-            await self._client.request(call, Anything, "GET", _file(file_id))
-        except ThreadGone:
-            return False
-        return True
 
     async def _delete(self, call: Call, path: str) -> bool:
         try:

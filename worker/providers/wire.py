@@ -273,6 +273,13 @@ class VectorStores(Plain):
     has_more: Maybe[bool] = None
 
 
+class Contents(Plain):
+    """A page of what is in a vector store."""
+
+    data: list[Named]
+    has_more: Maybe[bool] = None
+
+
 class Indexed(Plain):
     """How a file in a vector store stands."""
 

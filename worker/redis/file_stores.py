@@ -109,6 +109,7 @@ def _written(entry: FileStore | Upload) -> str:
     match entry:
         case FileStore():
             at = entry.made_at.isoformat()
+            said |= {"leaving": True} if entry.leaving else {}
             said |= {"mark": entry.mark, "files": entry.files, "made_at": at, "ready": entry.ready}
         case Upload():
             said |= {"name": entry.name}
@@ -126,7 +127,9 @@ def _read(field: str, text: str) -> FileStore | Upload | None:
             return Upload(digest, str(said["name"]), account, str(said["id"]))
         files = tuple((str(name), str(sha256)) for name, sha256 in said["files"])
         at = datetime.fromisoformat(said["made_at"]).astimezone(UTC)
-        return FileStore(digest, str(said["mark"]), account, files, at, str(said["id"]), said["ready"] is True)
+        return FileStore(
+            digest, str(said["mark"]), account, files, at, str(said["id"]), said["ready"] is True, "leaving" in said
+        )
     except (ValueError, TypeError, KeyError) as exc:
         log.error(Event.RECORD_CORRUPT, reason=f"what is known of the files {field}: {type(exc).__name__}")
         return None

@@ -1,21 +1,23 @@
 """`assistant-worker files …`: files of assistants at providers that search them."""
 
 from argparse import Namespace
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Collection, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from worker import bootstrap
 from worker.bootstrap import Connected
 from worker.domain.file_stores import FileStore, Outcome, Removal, set_digest
 from worker.ending.files import FileRemoval, named
-from worker.errors import Permanent
+from worker.errors import Permanent, WorkerError
 from worker.operate.commands import consent, tables
 from worker.operate.commands.desk import Desk, me
 from worker.specs import assistants
 from worker.specs.assistants import Specs
 
 LEFT = 3
+T = TypeVar("T")
 _WORDS: Final[dict[Outcome, str]] = {
     "removed": "removed",
     "gone": "gone already",
@@ -28,7 +30,8 @@ _NOT_OURS: Final = "nothing of ours has this id any more, if it ever was ours; n
 async def list_(desk: Desk, options: Namespace) -> int:
     """List the stores, what is in them, and which assistants' specs name these files."""
     specs = _specs_if_any(desk)
-    rows = [row for name, each in _searching(desk) for row in await _rows(name, each, specs)]
+    providers = desk.adapters.providers
+    rows = [row for name, each in _removals(desk) for row in await _rows(name, each, providers[name], specs)]
     if options.json:
         tables.as_json(rows)
         return 0
@@ -50,13 +53,28 @@ async def remove_(desk: Desk, options: Namespace) -> int:
     consent.ask(options, f"This removes {what} from the provider, with files that no other store of ours has.")
     ids = None if specs is not None else frozenset(options.stores)
     lines: list[Removal] = []
-    for name, each in _searching(desk):
-        removal = FileRemoval(name, each.files, each.file_book) if each.files and each.file_book else None
-        if removal is not None:
-            lines += await removal.remove(ids, _used(name, each, specs) if specs is not None else ())
-    met = {line.id for line in lines}
-    lines += [Removal("", "store", each, "", "gone", _NOT_OURS) for each in options.stores if each not in met]
+    for name, removal in _removals(desk):
+        used = () if specs is None else _used(name, desk.adapters.providers[name], specs)
+        lines += await removal.remove(ids, used)
+    lines += await _unknown(desk, [each for each in options.stores if each not in {line.id for line in lines}])
     return _told(lines, options)
+
+
+async def _unknown(desk: Desk, ids: Collection[str]) -> list[Removal]:
+    """Remove what no note names, where its metadata say that it is ours; a line for each id."""
+    lines: list[Removal] = []
+    unasked: list[str] = []
+    for name, removal in _removals(desk):
+        if left := set(ids) - {line.id for line in lines}:
+            found = await _looked_for(name, removal.remove_unknown(left))
+            lines += found or []
+            # Who was never to search files may have no stores at all.
+            unasked += [name] if found is None and desk.adapters.providers[name].spec.file_search else []
+    met = {line.id for line in lines}
+    line = Removal("", "store", "", "", "gone", _NOT_OURS)
+    if unasked:
+        line = replace(line, outcome="failed", reason=f"could not be looked for: {', '.join(unasked)}")
+    return lines + [replace(line, id=each) for each in ids if each not in met]
 
 
 def _told(lines: list[Removal], options: Namespace) -> int:
@@ -69,19 +87,31 @@ def _told(lines: list[Removal], options: Namespace) -> int:
     return LEFT if any(each.outcome in {"unseen", "failed"} for each in lines) else 0
 
 
-def _searching(desk: Desk) -> Iterator[tuple[str, Connected]]:
-    """Those that can search files, also where they are not to any more: something may be there of before."""
-    return ((name, each) for name, each in desk.adapters.providers.items() if each.file_book is not None)
+def _removals(desk: Desk) -> Iterator[tuple[str, FileRemoval]]:
+    """Return those that can search files, also where they are not to any more: something may be there of before."""
+    for name, each in desk.adapters.providers.items():
+        if each.files is not None and each.file_book is not None:
+            yield name, FileRemoval(name, each.files, each.file_book)
 
 
-async def _rows(provider: str, connected: Connected, specs: Specs | None) -> list[dict[str, Any]]:
-    if connected.file_book is None:
-        return []
-    kept = await connected.file_book.everything()
+async def _looked_for(provider: str, looking: Awaitable[list[T]]) -> list[T] | None:
+    """Return what a provider has that nobody here knows of; None, which is said, if it cannot be asked."""
+    try:
+        return await looking
+    except WorkerError as exc:
+        tables.complain(f"{provider}: not looked for what nobody here knows of: {exc}")
+        return None
+
+
+async def _rows(provider: str, removal: FileRemoval, connected: Connected, specs: Specs | None) -> list[dict[str, Any]]:
+    kept = await removal.book.everything()
+    # Who was never to search files may have none of this, and is not asked for it.
+    asks = connected.spec.file_search or kept.stores
+    strays = (await _looked_for(provider, removal.unknown()) or []) if asks else []
     uploads = {(each.account, each.sha256): each.id for each in kept.uploads}
 
     def row(entry: FileStore) -> dict[str, Any]:
-        is_own = connected.file_book is not None and entry.account == connected.file_book.account
+        is_own = entry.account == removal.book.account
         state = "ready" if entry.ready else "being made"
         return {
             "provider": provider,
@@ -92,7 +122,8 @@ async def _rows(provider: str, connected: Connected, specs: Specs | None) -> lis
             "used_by": _users(provider, connected, specs, entry) if is_own else [],
         }
 
-    return [row(each) for each in kept.stores]
+    unknown = {"state": "not known here", "made_at": None, "files": {}, "used_by": []}
+    return [row(each) for each in kept.stores] + [{"provider": provider, "id": each, **unknown} for each in strays]
 
 
 def _users(provider: str, connected: Connected, specs: Specs | None, entry: FileStore) -> list[str]:

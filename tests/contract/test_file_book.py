@@ -39,7 +39,8 @@ async def test_what_is_noted_is_read_as_it_was_by_every_worker(redis: Client) ->
     assert await again.store("d") == made
     assert await again.upload("aa") == replace(upload, id="file_1")
     assert await again.everything() == Kept((made,), (replace(upload, id="file_1"),))
-    assert await again.store("another") is await again.upload("bb") is None
+    assert await again.store("another") is None
+    assert await again.upload("bb") is None
 
 
 async def test_only_what_still_stands_there_is_taken_back(redis: Client) -> None:

@@ -54,7 +54,7 @@ class FileRemoval:
                 line = Removal(self.provider, "store", each, "", "removed", _UNKNOWN)
                 try:
                     for file in await self._only_in(each):
-                        gone = "removed" if await self.vendor.delete_upload(file) else "gone"
+                        gone: Outcome = "removed" if await self.vendor.delete_upload(file) else "gone"
                         lines.append(Removal(self.provider, "file", file, "", gone))
                     line = line if await self.vendor.delete(each) else replace(line, outcome="gone")
                 except WorkerError as exc:

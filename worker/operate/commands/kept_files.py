@@ -122,7 +122,7 @@ async def _rows(provider: str, removal: FileRemoval, connected: Connected, specs
             "used_by": _users(provider, connected, specs, entry) if is_own else [],
         }
 
-    unknown = {"state": "not known here", "made_at": None, "files": {}, "used_by": []}
+    unknown: dict[str, Any] = {"state": "not known here", "made_at": None, "files": {}, "used_by": []}
     return [row(each) for each in kept.stores] + [{"provider": provider, "id": each, **unknown} for each in strays]
 
 

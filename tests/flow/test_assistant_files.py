@@ -160,7 +160,7 @@ async def test_a_file_that_the_provider_does_not_take_is_an_incident_that_names_
     failed = await searched.until_failed(instance)
 
     assert "openai does not take the file 'prices.txt'" in failed["errorMessage"]
-    assert searched.calls("responses.create") == 0
+    assert searches(searched) == []
 
 
 async def test_doctor_says_that_the_provider_searches_or_that_its_key_may_not(searched: Rig) -> None:

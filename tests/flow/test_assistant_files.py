@@ -157,7 +157,7 @@ async def test_a_file_that_the_provider_does_not_take_is_an_incident_that_names_
     model = await searched.deploy(searched.step("one", documentation=WORDS))
     await searched.start_worker()
     instance = await searched.rest.start(model)
-    failed = await searched.until_failed(instance)
+    failed = await searched.until_failed(instance, 60)
 
     assert "openai does not take the file 'prices.txt'" in failed["errorMessage"]
     assert searches(searched) == []

@@ -23,6 +23,7 @@ WorkerError
 │   │   │   └── AnotherAccount  the key is of another account than the one that has the thread
 │   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
 │   │   ├── AssistantPaused the same for this assistant alone: no right to its model
+│   │   ├── FilesGone       the provider has the store with an assistant's files no more, or shows it to another key
 │   │   ├── LimitReached    as many calls run, or were made in this minute, as PROVIDERS_FILE allows
 │   │   ├── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
 │   │   └── AssistantElsewhere  another worker has the assistant, or may soon
@@ -180,6 +181,16 @@ class AssistantPaused(ModelDown):
     """The provider will refuse this assistant's calls until a person acts; others' may be fine."""
 
     is_trouble = False
+
+
+class FilesGone(ModelDown):
+    """What the provider was to search, a `store` of files, is gone there; it is made anew from the files."""
+
+    def __init__(
+        self, message: str, *, store: str = "", retry_after: timedelta | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, status=status)
+        self.store = store
 
 
 class LimitReached(ModelDown):

@@ -10,6 +10,7 @@ from functools import partial
 from tests.fakes.decisions import FakeBook, FakeSources
 from tests.fakes.documents import FakeDocuments, FakeShelf
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
+from tests.fakes.file_vendor import FakeVendor
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
@@ -38,6 +39,7 @@ from worker.ports.providers import ThreadProvider, Watchers
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
+    RedisFileStores,
     RedisFleet,
     RedisOutages,
     RedisOutbox,
@@ -51,6 +53,7 @@ from worker.runtime.clock import monotonic
 from worker.turn.answering import Answering
 from worker.turn.approving import ApprovalTurn
 from worker.turn.charging import Charging
+from worker.turn.file_stores import FileStores
 from worker.turn.fleet import Fleet
 from worker.turn.recalling import Recalling
 from worker.turn.record_turn import RecordTurn
@@ -194,8 +197,9 @@ class Core:
 
     `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any, and
     with `has_spare` another one, `spare`. All have a `window` of so many tokens, and take what `takes` says as it is.
-    With `weighing` there is the provider `judge`, too, which answers decision questions alone. Without `records` there
-    is no transcript. With `tells_outages` workers tell each other of providers that are down.
+    With `weighing` there is the provider `judge`, too, which answers decision questions alone. `searches` are the files
+    of a provider that searches them itself. Without `records` there is no transcript. With `tells_outages` workers tell
+    each other of providers that are down.
     """
 
     def __init__(self) -> None:
@@ -205,6 +209,7 @@ class Core:
         self.spare = FakeModel()
         self.documents = FakeDocuments()
         self.shelf = FakeShelf()
+        self.searches: FakeVendor | None = None
         self.watchers: Watchers | None = None
         self.window: int | None = None
         self.takes: frozenset[Kind] = frozenset()
@@ -235,6 +240,14 @@ class Core:
         """Seats of one account at a provider that has limits."""
         spec = ProviderSpec(provider, key=key, limits=self.limits[provider])
         return RedisSeats(self.redis, prefix="aw", spec=spec, lease=LOCK)
+
+    def _file_stores(self, key: str, life: Life) -> dict[str, FileStores]:
+        """Say who searches the files of assistants, but for the worker."""
+        if self.searches is None:
+            return {}
+        spec = ProviderSpec("openai", key=key)
+        book = RedisFileStores(self.redis, prefix="aw", engine="default", spec=lambda: spec)
+        return {"openai": FileStores("openai", life.lives("files", self.searches), book, self.shelf)}
 
     def rules(self, *, strict: bool = True, trouble_limit: timedelta = timedelta(hours=1)) -> Rules:
         """What turns obey."""
@@ -322,6 +335,7 @@ class Core:
             self.watchers,
             {name: life.lives("seats", self.seats(name)) for name in self.limits},
             self.recalling,
+            self._file_stores(key, life),
         )
         answering = Answering(providers, ground)
         book = None if self.decisions is None else life.lives("decisions", self.decisions)

@@ -24,7 +24,7 @@ class Dying:
         self.places: list[str] = []
 
     def watch(self, ports: EndingPorts) -> EndingPorts:
-        watched: dict[str, Any] = {name: _Watched(getattr(ports, name), name, self) for name in PORTS}
+        watched: dict[str, Any] = {name: Watched(getattr(ports, name), name, self) for name in PORTS}
         return replace(ports, **watched)
 
     def reach(self, place: str) -> None:
@@ -33,7 +33,7 @@ class Dying:
             raise Killed(place)
 
 
-class _Watched:
+class Watched:
     def __init__(self, port: Any, name: str, dying: Dying) -> None:
         self._port = port
         self._name = name

@@ -1,5 +1,7 @@
 """What an assistant's files say to a question: shown with it, and with it alone."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,12 @@ import pytest
 from tests.core.chatting import Chatting, key
 from tests.core.rig import Core
 from tests.core.test_asks import meta
+from tests.fakes.file_vendor import FakeVendor
 from worker.domain.documents import AssistantFile
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Assistant
+from worker.errors import FilesGone, ModelDown, ProviderAway
+from worker.turn.remembering import summariser
 
 HANDBOOK = AssistantFile("handbook.pdf", "ab" * 32, Path("handbook.pdf"))
 
@@ -100,3 +105,156 @@ async def test_persons_are_answered_out_of_the_files_too(chatting: Chatting) -> 
     assert "costs 9" in told(chatting.core)[-1]
     branch = await chatting.conversation(key("a").branch)
     assert all("costs 9" not in text for text in chatting.texts(branch))
+
+
+@pytest.fixture
+def searched(files: Core) -> Core:
+    """The provider searches files itself, and goes by all that it finds."""
+    files.searches = vendor = FakeVendor()
+    files.provider.answer = lambda question: Answer(
+        f"answer to {question.ref}", cited=tuple(name for name, _ in vendor.files.values())
+    )
+    return files
+
+
+def vendor_of(core: Core) -> FakeVendor:
+    assert core.searches is not None
+    return core.searches
+
+
+def stores(core: Core) -> list[str]:
+    """The store that each call was to search."""
+    return [args[2].file_store for args in core.provider.script.named("ask")]
+
+
+def loses(core: Core, times: int = 1) -> None:
+    """Have the store gone when the next calls come."""
+
+    def gone() -> None:
+        [store] = set(vendor_of(core).stores)
+        vendor_of(core).stores.clear()
+        raise FilesGone("responses.create: the vector store does not exist any more", store=store)
+
+    steps: list[Callable[[], None]] = [gone] * times
+    core.provider.script.next("ask", *steps)
+
+
+async def test_a_provider_that_searches_is_told_where_and_shown_nothing(searched: Core) -> None:
+    searched.world.activity(documentation="Compare the chargers.")
+    async with searched.working():
+        first, second = searched.world.start(), searched.world.start()
+        await searched.until_over([first, second])
+
+    [store] = vendor_of(searched).stores
+    assert stores(searched) == [store, store]
+    assert searched.shelf.asked == []
+    assert all("costs 9" not in each for each in told(searched))
+    [name] = [name for name, _ in vendor_of(searched).files.values()]
+    assert told(searched)[0].endswith(f"- {name}: handbook.pdf")
+    assert meta(first, "frame")["files"] == ["handbook.pdf abababababab"]
+
+
+async def test_what_an_answer_does_not_cite_is_not_said_to_be_used(searched: Core) -> None:
+    searched.provider.answer = lambda _: Answer("by heart", cited=("another.pdf",))
+    async with searched.working():
+        job = searched.world.start()
+        await searched.until_over([job])
+
+    assert "files" not in meta(job, "frame")
+
+
+async def test_assistants_with_the_same_files_share_a_store(searched: Core) -> None:
+    searched.assistants.add("critic", files=(HANDBOOK,))
+    async with searched.working():
+        first = searched.world.start()
+        searched.world.activity(properties={**searched.world.activity().properties, "service.name": "critic"})
+        second = searched.world.start()
+        await searched.until_over([first, second])
+
+    assert len(set(stores(searched))) == 1
+    assert vendor_of(searched).count("create") == 1
+
+
+async def test_a_store_that_is_gone_is_made_anew_and_the_task_asked_once_more(searched: Core) -> None:
+    loses(searched)
+    async with searched.working():
+        job = searched.world.start()
+        await searched.until_over([job])
+
+    before, after = stores(searched)
+    assert before != after
+    assert vendor_of(searched).stores.keys() == {after}
+    assert (vendor_of(searched).count("create"), vendor_of(searched).count("upload")) == (2, 1)
+    assert job.message == ""
+
+
+async def test_a_store_that_is_gone_each_time_is_trouble_like_any(searched: Core) -> None:
+    loses(searched, times=2)
+    async with searched.working():
+        job = searched.world.start()
+        await searched.until_over([job])
+
+    assert len(stores(searched)) == 3
+    assert len(set(stores(searched))) == 3
+
+
+async def test_a_person_is_answered_by_a_store_that_is_made_anew(chatting: Chatting, searched: Core) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        loses(searched)
+        await chatting.answered("a", "What do chargers cost?")
+
+    assert len(set(stores(searched))) == 2
+
+
+async def test_a_fallback_that_searches_none_is_shown_the_workers_own_passages(searched: Core) -> None:
+    searched.several = True
+    searched.assistants.add("analyst", files=(HANDBOOK,), fallback=(("local", "m"),))
+    searched.world.activity(documentation="Compare the chargers.")
+    searched.provider.script.always("ask", ProviderAway("nobody there"))
+    async with searched.working():
+        job = searched.world.start()
+        await searched.until_over([job])
+
+    [assistant] = [args[2] for args in searched.model.script.named("ask")]
+    assert assistant.file_store == ""
+    assert "costs 9" in assistant.told
+    assert meta(job, "frame")["files"] == ["handbook.pdf abababababab"]
+
+
+async def test_a_provider_that_is_away_while_files_are_stored_is_fallen_back_from(searched: Core) -> None:
+    searched.several = True
+    searched.assistants.add("analyst", files=(HANDBOOK,), fallback=(("local", "m"),))
+    vendor_of(searched).trouble = ProviderAway("nobody there")
+    async with searched.working():
+        await searched.until_over([searched.world.start()])
+
+    assert len(searched.model.told) == 1
+    assert searched.provider.asked == []
+
+
+async def test_files_that_cannot_be_stored_now_put_the_task_off_and_spend_no_retry(searched: Core) -> None:
+    vendor_of(searched).trouble = ModelDown("files.create: too many requests")
+    async with searched.working():
+        job = searched.world.start()
+        await searched.until(lambda: len(vendor_of(searched).calls) > 1)
+        assert not job.has_incident
+        vendor_of(searched).trouble = None
+        await searched.until_over([job])
+
+    assert len(searched.provider.asked) == 1
+
+
+async def test_a_changed_file_is_searched_in_a_store_of_its_own(searched: Core) -> None:
+    async with searched.working():
+        await searched.until_over([searched.world.start()])
+        searched.assistants.add("analyst", files=(AssistantFile("handbook.pdf", "cd" * 32, Path("handbook.pdf")),))
+        await searched.until_over([searched.world.start()])
+
+    before, after = stores(searched)
+    assert vendor_of(searched).stores.keys() == {before, after}
+
+
+async def test_a_summary_of_a_long_history_searches_nothing() -> None:
+    assistant = Assistant("a", "1", "m", "p", "Be brief.", timedelta(seconds=1), file_store="vs_1", looked_up="x")
+    assert summariser(assistant).file_store == ""

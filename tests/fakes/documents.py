@@ -1,6 +1,7 @@
 """What reads documents, and says what a test tells it to."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 
 from worker.domain.documents import AssistantFile, Form, Page, Passage
@@ -29,6 +30,11 @@ class FakeShelf:
     def __init__(self) -> None:
         self.said: dict[str, dict[str, str]] = {}
         self.asked: list[str] = []
+
+    async def content(self, file: AssistantFile) -> bytes:
+        if file.name not in self.said:
+            raise BadDefinition(f"the file {file.name!r} cannot be read")
+        return json.dumps(self.said[file.name]).encode()
 
     async def find(self, files: Sequence[AssistantFile], asked: str, most: int) -> list[Passage]:
         self.asked.append(asked)

@@ -52,6 +52,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
             embeddings: text-embedding-3-small
             prompt_cache: true
             takes: [images, pdf]
+            file_search: true
             limits: {at_once: 2, requests_per_minute: 300, tokens_per_minute: 200000}
             currency: EUR
             prices:
@@ -79,6 +80,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
         embeddings="text-embedding-3-small",
         prompt_cache=True,
         takes=frozenset({"images", "pdf"}),
+        file_search=True,
         limits=Limits(at_once=2, requests_per_minute=300, tokens_per_minute=200_000),
         prices=Prices(
             {
@@ -124,6 +126,9 @@ MISTAKES = {
     f"providers:\n  a: {{api: chat, {AT}, takes: [sound]}}": "2: takes: ",
     f"providers:\n  a: {{api: decisions, {AT}, takes: [images]}}": "2: takes: decisions answers decision questions",
     "providers:\n  a:\n    api: chat\n    refuses_overlap: true": "4: refuses_overlap: says something of conversations",
+    f"providers:\n  a:\n    api: chat\n    {AT}\n    file_search: true": "5: file_search: api: chat searches no files",
+    f"providers:\n  a: {{api: decisions, {AT}, file_search: true}}": "2: file_search: api: decisions searches no files",
+    f"providers:\n  a: {{api: responses, {AT}, file_search: maybe}}": "2: file_search: must be a valid boolean",
     "providers:\n  a: {api: chat}": "2: without a base_url it is OpenAI, which wants a key",
     f"providers:\n  a: {{api: chat, {AT}, proxy: 'proxy:3128'}}": "2: proxy: must be an address such as",
     f"providers:\n  'a b': {{api: chat, {AT}}}": "2: …: a name is letters",

@@ -15,7 +15,7 @@ from worker.accounts.every import EveryProvider
 from worker.bootstrap.written import provider_specs
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.memory import EMBEDDED
-from worker.domain.providers import ProviderSpec
+from worker.domain.providers import SEARCHING, ProviderSpec
 from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts
 from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngine, RestInstances, RestReceivers
@@ -25,6 +25,7 @@ from worker.ports.asks import AskBook, AskEraser
 from worker.ports.decisions import DecisionBook, DecisionEraser, DecisionHolds, DecisionReader, DecisionSources
 from worker.ports.ending import Archive, Counting
 from worker.ports.feedback import FeedbackWriter
+from worker.ports.file_stores import FileVendor, StoreBook
 from worker.ports.handovers import HandoverBook
 from worker.ports.limits import Seats
 from worker.ports.memory import Embedder, FactBook, Memory, Memos, Vectors
@@ -40,6 +41,7 @@ from worker.providers import (
     Client,
     DecisionsModel,
     Embeddings,
+    OpenAIFiles,
     OpenAIProvider,
     ResponsesModel,
     SystemOneModel,
@@ -47,6 +49,7 @@ from worker.providers import (
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
+    RedisFileStores,
     RedisFleet,
     RedisFormat,
     RedisHeartbeat,
@@ -87,7 +90,8 @@ class Visits(VisitBook, Counting, Protocol):
 class Connected:
     """One provider. Only one with conversations of its own has an archive, and accounts that are told apart.
 
-    `seats` are there if it has limits. By `outages` workers tell each other that it cannot be asked.
+    `seats` are there if it has limits, `files` and `file_book` if it can search files. By `outages` workers tell each
+    other that it cannot be asked.
     """
 
     spec: ProviderSpec
@@ -97,6 +101,8 @@ class Connected:
     account: Account | None = None
     seats: Seats | None = None
     outages: Outages | None = None
+    files: FileVendor | None = None
+    file_book: StoreBook | None = None
 
     def for_turns(self, threads: Histories) -> ThreadProvider:
         """Have it as turns see it."""
@@ -259,7 +265,13 @@ async def connect(
         def with_workers(connected: Connected) -> Connected:
             """Add what workers share of it."""
             seats, outages = sharing.of(connected.spec)
-            return replace(connected, seats=seats, outages=outages)
+            connected = replace(connected, seats=seats, outages=outages)
+            # Also where it is not to search any more: what it has can be listed and removed.
+            if connected.spec.api not in SEARCHING:
+                return connected
+            client = connected.client
+            book = RedisFileStores(redis, **mine, spec=lambda: client.spec)
+            return replace(connected, files=OpenAIFiles(client, settings.engine_name), file_book=book)
 
         opened = {name: with_workers(await _open_provider(spec, account, stack)) for name, spec in known.items()}
         embedders = [Embeddings(each.client, each.spec.embeddings) for each in opened.values() if each.spec.embeddings]

@@ -107,7 +107,7 @@ def _check_fixed(old: Written, new: Written) -> None:
     if odd := sorted(old.providers.keys() ^ new.providers.keys()):
         raise Permanent(f"PROVIDERS_FILE: a provider that comes or goes takes a restart: {', '.join(odd)}")
     for name, spec in new.providers.items():
-        for part in ("api", "base_url", "ca_file", "proxy", "context_tokens", "embeddings"):
+        for part in ("api", "base_url", "ca_file", "proxy", "context_tokens", "embeddings", "file_search"):
             if getattr(spec, part) != getattr(old.providers[name], part):
                 raise Permanent(f"{spec.words.address}: a change of {part} of the provider {name} takes a restart")
 

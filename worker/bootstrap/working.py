@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -58,6 +59,7 @@ from worker.telemetry.logs import Event, trace
 from worker.turn.answering import Answering
 from worker.turn.approving import ApprovalTurn
 from worker.turn.charging import Charging
+from worker.turn.file_stores import FileStores
 from worker.turn.fleet import Fleet
 from worker.turn.handler_turn import HandlerTurn
 from worker.turn.meaning import Meaning
@@ -178,7 +180,7 @@ async def work(
         prices = {name: each.spec.prices for name, each in adapters.providers.items()}
         seats = {name: each.seats for name, each in adapters.providers.items() if each.seats is not None}
         charging = Charging(adapters.budgets, limits, prices) if limits else None
-        ground = Ground(
+        plain = Ground(
             threads,
             rules(settings),
             stopping.is_set,
@@ -197,7 +199,7 @@ async def work(
             seats,
             await _remembering(settings, adapters, stopped, stack),
         )
-        answering = Answering(threads_of, ground)
+        answering = Answering(threads_of, ground := _with_files(plain, adapters, stack))
         turn = Turn(
             engine,
             answering,
@@ -291,6 +293,16 @@ def _assistants(written: Written, engine: RestEngine) -> assistants.Current:
 def _readers(stack: AsyncExitStack) -> tuple[Documents, Shelf]:
     """Who reads the documents of tasks, and the files of assistants: neither waits for the other."""
     return DocumentReader(), stack.enter_context(closing(FileShelf(DocumentReader())))
+
+
+def _with_files(ground: Ground, adapters: Adapters, stack: AsyncExitStack) -> Ground:
+    """Add the files of assistants at the providers that search them."""
+    stores = {
+        name: stack.enter_context(closing(FileStores(name, each.files, each.file_book, ground.shelf)))
+        for name, each in adapters.providers.items()
+        if each.spec.file_search and each.files is not None and each.file_book is not None
+    }
+    return replace(ground, file_stores=stores)
 
 
 async def _polling(pollers: Sequence[Poller], grace: timedelta, hurry: asyncio.Event) -> None:

@@ -16,6 +16,7 @@ from worker.domain.stops import Work
 from worker.domain.threads import Answer, Answered, Assistant, Busy, Entered, Hold, size
 from worker.errors import (
     BadDefinition,
+    FilesGone,
     HistoryUnread,
     ProviderAway,
     ProviderPaused,
@@ -139,8 +140,8 @@ class AskTurn:
                     except Elsewhere as exc:
                         provider = exc.provider
                         continue
-                    except (ProviderAway, ProviderPaused) as exc:
-                        provider = fallback.after(assistant, facts.provider or "", exc)
+                    except (FilesGone, ProviderAway, ProviderPaused) as exc:
+                        provider = await fallback.after(assistant, facts.provider or "", exc)
                         continue
             if answer is None:
                 return BUSY
@@ -201,7 +202,9 @@ class AskTurn:
 
     async def _with_files(self, ask: Ask, assistant: Assistant, entry: Entered, facts: TurnFacts) -> Assistant:
         try:
-            return await looked_up(self._ground.shelf, assistant, ask.text, facts)
+            return await looked_up(
+                self._ground.shelf, self._ground.file_stores.get(assistant.provider), assistant, ask.text, facts
+            )
         except BadDefinition:
             if entry.asked is None:
                 raise

@@ -71,6 +71,10 @@ class FileShelf:
         found = await self._beside(index.find, asked, most)
         return [Passage(files[number], mark, text) for number, mark, text in found]
 
+    async def content(self, file: AssistantFile) -> bytes:
+        """See `ports.documents.Shelf.content`."""
+        return await self._beside(_content, file)
+
     def close(self) -> None:
         """Forget everything."""
         for each in self._indexes.values():

@@ -15,6 +15,8 @@ Api = Literal["conversations", "responses", "chat", "decisions", "systemone"]
 """How it is spoken to: with conversations of its own; with everything in each question, in one of two forms; or with
 decision questions alone, in one of two more.
 """
+SEARCHING: Final = frozenset({"conversations", "responses"})
+"""Those that can search files by themselves."""
 WEIGHING: Final = frozenset({"decisions", "systemone"})
 """Those that answer decision questions, with probabilities, and nothing else."""
 Schemas = Literal["strict", "loose", "none"]
@@ -48,8 +50,8 @@ class ProviderSpec:
 
     The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
     read, None where nobody said so. What a model costs that has no price is unknown. `takes` says what its models are
-    shown as it is. `refuses_overlap`: it takes no call on a conversation on which one runs. `embeddings` is the model
-    by which facts of the memory are found.
+    shown as it is. `file_search`: files of assistants are kept and searched there. `refuses_overlap`: it takes no call
+    on a conversation on which one runs. `embeddings` is the model by which facts of the memory are found.
     """
 
     name: str = OPENAI
@@ -67,6 +69,7 @@ class ProviderSpec:
     prices: Prices = field(default_factory=Prices)
     prompt_cache: bool | None = None
     takes: frozenset[Kind] = frozenset()
+    file_search: bool = False
     refuses_overlap: bool = True
     limits: Limits = Limits()
     words: Words = Words()

@@ -60,7 +60,8 @@ class Assistant:
     provider and model of who answers while the own provider is away, in order; with `stays` a thread that has moved to
     one of them stays there. `questions` are decision questions, for whoever weighs answers; `output_schema` is their
     form for whoever does not. `memory` is what its tasks want of the memory, as far as they say nothing themselves. In
-    `files` it looks things up; `looked_up` is what one call of it is shown of them.
+    `files` it looks things up; `looked_up` is what one call of it is shown of them, `file_store` the vector store at
+    the provider that one call searches.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Assistant:
     memory: MemoryWish = NO_WISH
     files: tuple[AssistantFile, ...] = ()
     looked_up: str = ""
+    file_store: str = ""
 
     @property
     def told(self) -> str:
@@ -399,7 +401,8 @@ class Answer:
     written to the cache are part of the input, reasoning of the output; None where the provider does not say. `cost` is
     by the price of its day, None where nobody knows it. `untold`: of so many earlier turns of the thread the model was
     not told every word. `weighed`: the text is answers to decision questions, with their probabilities, as
-    `questions.written` has them. Of a `model` whose name is longer than any the beginning is kept, as it is stored and
+    `questions.written` has them. `cited` are the files that it goes by, as the provider calls them, which is kept
+    nowhere. Of a `model` whose name is longer than any the beginning is kept, as it is stored and
     shown.
     """
 
@@ -418,6 +421,7 @@ class Answer:
     thread: Thread | None = None
     untold: int = 0
     weighed: bool = False
+    cited: tuple[str, ...] = ()
 
     @property
     def counted(self) -> tuple[int, int] | None:

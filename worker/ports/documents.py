@@ -20,6 +20,10 @@ class Documents(Protocol):
 class Shelf(Protocol):
     """The files of assistants, found by the words that are in them."""
 
+    async def content(self, file: AssistantFile) -> bytes:
+        """Return a file's bytes, as its spec was read with. Raises BadDefinition, FileChanging."""
+        ...
+
     async def find(self, files: Sequence[AssistantFile], asked: str, most: int) -> list[Passage]:
         """Return the passages that say most to what is asked, the best first; none where no word of it is in any.
 

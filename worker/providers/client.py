@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, Final, Literal, Self, TypeVar
@@ -40,6 +40,9 @@ SHORT_CALL: Final = timedelta(seconds=15)
 CONNECT_SECONDS: Final = 5.0
 LAST_BYTES_SECONDS: Final = 1.0
 """How long a stream may take to end once all is said; one that is left open costs its connection."""
+
+_BETA: Final = {"OpenAI-Beta": "assistants=v2"}
+"""What the vendor's own client sends with everything about vector stores."""
 
 _OUTCOMES: Final[dict[type[BaseException], str]] = {
     ModelDown: "down",
@@ -105,6 +108,7 @@ class Client:
         path: str,
         body: Any = None,
         hearing: Hearing | None = None,
+        file: tuple[str, bytes] | None = None,
     ) -> W:
         """Send one request and read what we need of the reply. Raises what `failures` makes of anything else.
 
@@ -117,11 +121,17 @@ class Client:
         # What this request bears; the spec may be another one by the time it is refused.
         used = self.spec
         try:
-            return await self._request(call, shape, method, path, body, hearing)
+            return await self._request(call, shape, method, path, body, hearing, file)
         except (ProviderPaused, AssistantPaused) as exc:
             if (used.key, used.headers, used.query) == (self.spec.key, self.spec.headers, self.spec.query):
                 raise
             raise ModelDown(f"{call.name}: refused with a key that has been replaced since") from exc
+
+    async def upload(
+        self, call: Call, shape: type[W], path: str, fields: Mapping[str, str], file: tuple[str, bytes]
+    ) -> W:
+        """Send a form with a file, its name and bytes, as `request` does."""
+        return await self.request(call, shape, "POST", path, fields, file=file)
 
     async def _request(
         self,
@@ -131,8 +141,13 @@ class Client:
         path: str,
         body: Any,
         hearing: Hearing | None,
+        file: tuple[str, bytes] | None,
     ) -> W:
-        options: RequestOptions = {"headers": {**self._headers, **spans.handed_on()}, "params": dict(self.spec.query)}
+        more = _BETA if path.startswith("/vector_stores") else {}
+        options: RequestOptions = {
+            "headers": {**self._headers, **spans.handed_on(), **more},
+            "params": dict(self.spec.query),
+        }
         if hearing is not None:
             return self._read(call, shape, await self._heard(call, path, body, options, hearing))
         try:
@@ -140,6 +155,13 @@ class Client:
                 match method:
                     case "GET":
                         reply = await self._sdk.get(path, cast_to=httpx2.Response, options=options)
+                    case "POST" if file is not None:
+                        # The SDK makes a form of it where this says so.
+                        options["headers"] = {**options["headers"], "Content-Type": "multipart/form-data"}
+                        files = [("file", file)]
+                        reply = await self._sdk.post(
+                            path, cast_to=httpx2.Response, body=body, files=files, options=options
+                        )
                     case "POST":
                         reply = await self._sdk.post(path, cast_to=httpx2.Response, body=body, options=options)
                     case "DELETE":

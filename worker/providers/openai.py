@@ -139,7 +139,7 @@ class OpenAIProvider:
         self, thread_id: str, question: Question, assistant: Assistant, watcher: Watcher | None = None
     ) -> Answer:
         """One turn: question and answer appear on the conversation together, when the response completes."""
-        call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
+        call = asking(assistant, assistant.timeout, thread_id)
 
         async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
             return answer_in(await self._create(call, thread_id, question, assistant, more, telling), call)
@@ -151,7 +151,7 @@ class OpenAIProvider:
         # Only the beginning is waited for: the model thinks afterwards, and `follow` has the rest of the time.
         limit = min(SHORT_CALL, assistant.timeout)
         with counting_failures():
-            call = Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model)
+            call = asking(assistant, limit, thread_id)
             more = {"background": True, "store": True}
             run = (await self._create(call, thread_id, question, assistant, more)).id
         # Its answer will stand on the conversation all the same, where the next attempt looks for it.
@@ -399,6 +399,12 @@ def users_form(said: Said) -> dict[str, Any]:
     return {"type": "message", "role": "user", "content": text}
 
 
+def asking(assistant: Assistant, limit: timedelta, thread_id: str | None = None) -> Call:
+    """Say what a turn is, for what a failure of it means."""
+    store = assistant.file_store or None
+    return Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model, store=store)
+
+
 def turn(assistant: Assistant, said: Sequence[Mapping[str, Any]], schemas: Schemas) -> dict[str, Any]:
     """Write the body of a turn. Instructions are kept nowhere: every turn brings them."""
     body: dict[str, Any] = {
@@ -410,6 +416,8 @@ def turn(assistant: Assistant, said: Sequence[Mapping[str, Any]], schemas: Schem
         body["temperature"] = assistant.temperature
     if assistant.max_output_tokens is not None:
         body["max_output_tokens"] = assistant.max_output_tokens
+    if assistant.file_store:
+        body["tools"] = [{"type": "file_search", "vector_store_ids": [assistant.file_store]}]
     if assistant.output_schema is not None and schemas != "none":
         body["text"] = {"format": {"type": "json_schema", **named(assistant, schemas)}}
     return body

@@ -16,10 +16,10 @@ POLICIES: Final = frozenset(
 )
 """Codes of content that a policy of the provider's does not allow."""
 
-Topic = Literal["", "no_model", "gone", "full", "too_large", "broken", "filtered", "keeps_nothing"]
-"""What a body says, by words that we know: the model or what was asked for does not exist, the model cannot read so
-much, the account may not send so much at once, what stands on the conversation cannot be gone on with, the content
-filter stopped it, the organisation has nothing kept.
+Topic = Literal["", "no_model", "no_store", "gone", "full", "too_large", "broken", "filtered", "keeps_nothing"]
+"""What a body says, by words that we know: the model, the vector store or what was asked for does not exist, the model
+cannot read so much, the account may not send so much at once, what stands on the conversation cannot be gone on with,
+the content filter stopped it, the organisation has nothing kept.
 """
 
 Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
@@ -103,7 +103,8 @@ class Shape:
 _NAME: Final = re.compile(r"NAME")
 _MISSING: Final = re.compile(
     r"NAME['\"`]?,? (was |is |could |can)?(not (be )?found|not exist|does not exist|no longer exists|(been )?deleted)"
-    r"|(no|unknown|missing)( such)? (conversation|response|item)( found)?( with)?( the)?( id)?:? ['\"`]?NAME"
+    r"|(no|unknown|missing)( such)? (conversation|response|item|vector store|file( object)?)"
+    r"( found)?( with)?( the)?( id)?:? ['\"`]?NAME"
     r"|(conversation|response|item) (does not exist|not found):? ['\"`]?NAME",
     re.IGNORECASE,
 )
@@ -154,6 +155,18 @@ NO_MODEL: Final = (
     Shape("OpenRouter, as reported", statuses={400, 404}, words=re.compile(r"NAME is not a valid model ID")),
 )
 """How providers say that they have no model of this name, or none for this key."""
+
+NO_STORE: Final = Shape(
+    "OpenAI and OGX, as reported",
+    statuses={400, NOT_FOUND},
+    places={"error object", "detail"},
+    words=re.compile(
+        r"vector.?stores?\b.{0,40}NAME.{0,4} (was |is |has |could |does )?"
+        r"(not (be )?(found|exist)|expired|been deleted)",
+        re.IGNORECASE,
+    ),
+)
+"""How providers say that they have no vector store of this id, which a call was to search."""
 
 _ANY: Final = range(200, 600)
 """LM Studio reports errors with 200, Ollama some refusals with 500."""
@@ -221,11 +234,13 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
 """How providers say the rest."""
 
 
-def topic_of(status: int, said: Said, thread_id: str | None, model: str | None) -> Topic:
+def topic_of(status: int, said: Said, thread_id: str | None, model: str | None, store: str | None = None) -> Topic:
     """Find what a body says, if it is anything that we know."""
     # First: a model that is missing must never pass for a thread that is gone.
     if says_no_model(status, said, model):
         return "no_model"
+    if store and NO_STORE.fits(status, said, store):
+        return "no_store"
     if says_gone(status, said, thread_id):
         return "gone"
     return next((topic for topic, shapes in OTHERS.items() if any(each.fits(status, said, "") for each in shapes)), "")

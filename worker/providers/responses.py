@@ -8,9 +8,8 @@ from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Said
 from worker.ports.providers import Watcher
 from worker.providers.client import Client
-from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
-from worker.providers.openai import answer_in, asked, find_model, short_form, try_out, turn
+from worker.providers.openai import answer_in, asked, asking, find_model, short_form, try_out, turn
 from worker.providers.response_stream import WAYS, ResponseHearing
 from worker.providers.streams import Telling
 from worker.providers.watching import Streaming
@@ -35,7 +34,7 @@ class ResponsesModel:
         attached: Sequence[Attachment] = (),
     ) -> Answer:
         """One turn, with everything that was said before it."""
-        call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
+        call = asking(assistant, assistant.timeout)
         spoken = [*map(short_form, said), asked(question, attached)]
 
         async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:

@@ -1,6 +1,6 @@
 """The parts of OpenAI's JSON that we read, and what they say of an answer. Unknown fields and items are no trouble."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, TypeVar
 
@@ -46,12 +46,25 @@ class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True)
 
 
+class Annotation(Wire):
+    """Something beside a text. Only which file it goes by (`file_citation`) means something to us."""
+
+    type: Maybe[str] = None
+    filename: Maybe[str] = None
+
+
 class Part(Wire):
     """A piece of a message. Only text (`input_text`, `output_text`, `text`) and `refusal` mean something to us."""
 
     type: Maybe[str] = None
     text: Maybe[str] = None
     refusal: Maybe[str] = None
+    annotations: Maybe[list[Annotation]] = None
+
+    @field_validator("annotations", mode="before")
+    @classmethod
+    def _only_objects(cls, value: Any) -> Any:
+        return objects(value)
 
 
 class Item(Wire):
@@ -239,6 +252,41 @@ class Conversation(Plain):
         return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
 
 
+class Upload(Wire):
+    """A file that was uploaded."""
+
+    id: Id
+    filename: Maybe[str] = None
+
+
+class Uploads(Plain):
+    """A page of files."""
+
+    data: list[Upload]
+    has_more: Maybe[bool] = None
+
+
+class VectorStores(Plain):
+    """A page of vector stores; of one the id and the metadata matter, as of a conversation."""
+
+    data: list[Conversation]
+    has_more: Maybe[bool] = None
+
+
+class Contents(Plain):
+    """A page of what is in a vector store."""
+
+    data: list[Named]
+    has_more: Maybe[bool] = None
+
+
+class Indexed(Plain):
+    """How a file in a vector store stands."""
+
+    status: Maybe[str] = None
+    last_error: Maybe[Failure] = None
+
+
 class Anything(Plain):
     """A JSON object that only has to be one."""
 
@@ -249,7 +297,8 @@ def answer_of(response: Response) -> Answer:
     usage = response.usage or Usage()
     text = _text(output)
     outcome, detail = _outcome(response, output, text)
-    return usage.on(Answer(text=text, outcome=outcome, detail=detail, response_id=response.id, model=response.model))
+    answer = Answer(text=text, outcome=outcome, detail=detail, response_id=response.id, model=response.model)
+    return usage.on(replace(answer, cited=tuple(dict.fromkeys(_cited(output)))))
 
 
 def answer_behind(newest_first: Iterable[Item], ref: str) -> Answer | None:
@@ -274,7 +323,8 @@ def _found(items: Sequence[Item]) -> Answer | None:
         return None
     text = _text(items)
     outcome, detail = _judged(items, text)
-    if any(item.status == "incomplete" for item in items):
+    # A search that was cut off says nothing of the answer behind it.
+    if any(item.status == "incomplete" for item in items if item.type != "file_search_call"):
         outcome, detail = Outcome.INCOMPLETE, ""
     return Answer(text=text, outcome=outcome, detail=detail, recovered=True)
 
@@ -302,6 +352,14 @@ def _judged(items: Sequence[Item], text: str) -> tuple[Outcome, str]:
 
 def _text(items: Iterable[Item]) -> str:
     return without_thought("\n\n".join(item.text for item in _answering(items) if item.text))
+
+
+def _cited(items: Iterable[Item]) -> Iterator[str]:
+    """Name the files that an answer goes by, as the provider calls them."""
+    parts = (part for item in _answering(items) for part in item.content)
+    for each in (each for part in parts for each in part.annotations or ()):
+        if each.type == "file_citation" and each.filename:
+            yield each.filename
 
 
 def _answering(items: Iterable[Item]) -> list[Item]:

@@ -22,7 +22,7 @@ from worker.domain.addresses import split_http
 from worker.domain.documents import Kind
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
-from worker.domain.providers import WEIGHING, Api, Limits, ProviderSpec, Schemas, Words
+from worker.domain.providers import SEARCHING, WEIGHING, Api, Limits, ProviderSpec, Schemas, Words
 from worker.runtime.secret_file import read_secret
 from worker.specs.yaml_text import Mapped, Wrong, mapped, read_text
 
@@ -182,6 +182,7 @@ class ProviderFields(BaseModel):
     embeddings: Annotated[Text, Field(max_length=200)] | None = None
     prompt_cache: bool | None = None
     takes: list[Kind] = Field(default_factory=list)
+    file_search: bool = False
     refuses_overlap: bool = True
     limits: Any = None
     """See `LimitFields`."""
@@ -246,6 +247,9 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         mistakes.append(
             (said.line("takes"), f"takes: {fields.api} answers decision questions about texts; take it out")
         )
+    if fields.file_search and fields.api not in SEARCHING:
+        text = f"api: {fields.api} searches no files, the worker does it; take it out"
+        mistakes.append((said.line("file_search"), f"file_search: {text}"))
     if mistakes:
         raise Wrong(mistakes)
     return ProviderSpec(
@@ -263,6 +267,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         embeddings=fields.embeddings,
         prompt_cache=fields.prompt_cache,
         takes=frozenset(fields.takes),
+        file_search=fields.file_search,
         refuses_overlap=fields.refuses_overlap,
         limits=limits,
         prices=Prices(prices, fields.currency),

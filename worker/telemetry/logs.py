@@ -87,6 +87,8 @@ class Event(StrEnum):
     NOT_EMBEDDED = "not_embedded", "facts cannot be embedded, and are found by their words"
     MEMORY_CRASHED = "memory_crashed", "an unforeseen error about what is remembered"
     MEMO_LATE = "memo_late", "something is not remembered; it is tried every hour"
+    FILES_STORED = "files_stored", "the provider can search an assistant's files now"
+    FILES_GONE = "files_gone", "files are gone at the provider; they are stored anew"
     ANCHOR_MADE = "anchor_made", "the provider's account has a mark of ours now"
     HOLD = "hold", "a decision's record was put on legal hold, or released"
     ENDED = "conversations_ended", "conversations were ended for good"

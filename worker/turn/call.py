@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 
+from worker.domain.file_stores import cited
 from worker.domain.threads import Answer, Asked, Assistant, Hold, Outcome, Question, Thread
 from worker.errors import Filtered, ModelDown, ModelUnknown, StoreDown, TaskGone, ThreadLocked, WorkerError
 from worker.ports.providers import ThreadProvider, Watcher, Watchers
@@ -58,6 +59,8 @@ class Call:
         try:
             with self.facts.phase("model"), spans.call(self.assistant, thread, self.question) as span:
                 answer = await self._answer(thread, watcher)
+                if self.assistant.file_store:
+                    self.facts.looked_up = cited(self.assistant.files, answer.cited)
                 span.answered(answer)
                 return replace(answer, thread=thread)
         finally:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from worker.domain.threads import Assistant, Entered
-from worker.errors import AssistantPaused, ModelDown, StoppedByOperator
+from worker.errors import AssistantPaused, FilesGone, ModelDown, StoppedByOperator
 from worker.ports.providers import ThreadProvider
 from worker.telemetry.logs import Event
 from worker.turn import verdict
@@ -22,19 +22,33 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Fallback:
-    """Who is asked for one task. `closed` says of providers that it has met why they cannot be asked."""
+    """Who is asked for one task. `closed` says of providers that it has met why they cannot be asked.
+
+    `lost_files`: it has met one that had the assistant's files no more, and has them stored anew.
+    """
 
     ground: Ground
     providers: Mapping[str, ThreadProvider]
     closed: dict[str, str] = field(default_factory=dict)
+    lost_files: bool = False
 
     def first(self, assistant: Assistant) -> str:
         """Name the provider that answers, as far as is known before the thread is. One at its limits is not away."""
         up = (provider for provider, _ in assistant.chain if not self._is_closed(provider))
         return next(up, assistant.provider)
 
-    def after(self, assistant: Assistant, provider: str, away: ModelDown) -> str:
-        """Name who is asked next, where this provider cannot be; raises what it met where nobody is."""
+    async def after(self, assistant: Assistant, provider: str, away: ModelDown) -> str:
+        """Name who is asked next, where this provider cannot be; raises what it met where nobody is.
+
+        One that has the assistant's files no more is asked again once, with files that are stored anew.
+        """
+        if isinstance(away, FilesGone):
+            if (stores := self.ground.file_stores.get(provider)) is not None:
+                await stores.gone(assistant.files, away.store)
+            if self.lost_files:
+                raise away
+            self.lost_files = True
+            return provider
         self.closed[provider] = str(away)
         if self.closed.keys() >= dict(assistant.chain).keys():
             raise away

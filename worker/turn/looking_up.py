@@ -1,4 +1,7 @@
-"""What an assistant's files say to a question: searched before the call, and shown behind its instructions."""
+"""What an assistant's files say to a question: searched before the call, and shown behind its instructions.
+
+Where the provider searches files itself, the call says in which store.
+"""
 
 from dataclasses import replace
 
@@ -7,15 +10,23 @@ from worker.domain.threads import Assistant
 from worker.modelling import prompt
 from worker.ports.documents import Shelf
 from worker.turn.facts import TurnFacts
+from worker.turn.file_stores import FileStores
 
 
-async def looked_up(shelf: Shelf, assistant: Assistant, asked: str, facts: TurnFacts) -> Assistant:
-    """Return the assistant with what it is shown to this question. Raises as `Shelf.find` does.
+async def looked_up(
+    shelf: Shelf, stores: FileStores | None, assistant: Assistant, asked: str, facts: TurnFacts
+) -> Assistant:
+    """Return the assistant with what it is shown to this question. Raises as `Shelf.find` and `FileStores.ready` do.
 
     A thread keeps nothing of it: the next question is shown what fits that one.
     """
     if not assistant.files:
         return assistant
+    facts.looked_up = {}
+    if stores is not None:
+        with facts.phase("look_up"):
+            store = await stores.ready(assistant.files)
+        return replace(assistant, file_store=store.id, looked_up=prompt.searchable(store.names))
     with facts.phase("look_up"):
         found = await shelf.find(assistant.files, asked, MOST_PASSAGES)
     facts.looked_up = _used(found)

@@ -314,7 +314,13 @@ def summariser(assistant: Assistant) -> Assistant:
         # Of an assistant that came with a deployment, the bound is what the worker's settings let it spend.
         most = min(most, SUMMARY_TOKENS) if is_deployed(assistant.name) else SUMMARY_TOKENS
     return replace(
-        assistant, instructions=SUMMARISER, looked_up="", output_schema=None, temperature=None, max_output_tokens=most
+        assistant,
+        instructions=SUMMARISER,
+        looked_up="",
+        file_store="",
+        output_schema=None,
+        temperature=None,
+        max_output_tokens=most,
     )
 
 

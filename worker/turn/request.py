@@ -30,6 +30,7 @@ from worker.ports.providers import Watchers
 from worker.ports.sinks import Recording
 from worker.ports.threads import History, Threads
 from worker.turn.charging import Charging
+from worker.turn.file_stores import FileStores
 from worker.turn.fleet import Fleet
 from worker.turn.recalling import Recalling
 from worker.turn.retelling import is_fact
@@ -128,7 +129,8 @@ class Ground:
 
     `provider_down` is told when a provider cannot be asked, by its name. `trouble_of` says why one cannot be asked now,
     None if it can. `later` takes work that nobody waits for. `stopped` is what operators have stopped, `fleet` the
-    other workers, `documents` reads those that tasks are given, `shelf` has the files of assistants. `prices` by
+    other workers, `documents` reads those that tasks are given, `shelf` has the files of assistants, and `file_stores`
+    has them at the providers that search them themselves. `prices` by
     provider, and `seats` of those that have limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
@@ -153,3 +155,4 @@ class Ground:
     watchers: Watchers | None = None
     seats: Mapping[str, Seats] = field(default_factory=dict)
     recalling: Recalling | None = None
+    file_stores: Mapping[str, FileStores] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from worker.domain.threads import (
 )
 from worker.errors import (
     BadDefinition,
+    FilesGone,
     HistoryUnread,
     OverBudget,
     Poisonous,
@@ -166,8 +167,8 @@ class Turn:
                     except OverBudget as exc:
                         facts.error = exc
                         return verdict.on_over_budget(exc, self.case(task, facts), assignment.wanted.errors)
-                    except (ProviderAway, ProviderPaused) as exc:
-                        provider = fallback.after(assignment.assistant, facts.provider or "", exc)
+                    except (FilesGone, ProviderAway, ProviderPaused) as exc:
+                        provider = await fallback.after(assignment.assistant, facts.provider or "", exc)
                         continue
                     assignment = ready
             if answer is None:
@@ -232,7 +233,13 @@ class Turn:
                 inputs = await self._inputs(assignment, entry, facts)
                 text = await self._text(assignment, inputs, earlier.wrong)
                 words = prompt.words(assignment.task, assignment.activity, inputs, assignment.form.questions)
-                assistant = await looked_up(self._ground.shelf, assignment.assistant, words, facts)
+                assistant = await looked_up(
+                    self._ground.shelf,
+                    self._ground.file_stores.get(assignment.assistant.provider),
+                    assignment.assistant,
+                    words,
+                    facts,
+                )
             return replace(assignment, attached=inputs.attached, assistant=assistant), text
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.

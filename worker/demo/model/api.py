@@ -1,4 +1,4 @@
-"""The calls that OpenAI offers: conversations, their items, responses, models. Nothing more, above all no list."""
+"""The calls that OpenAI offers: conversations, their items, responses, files, models. No list of conversations."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -73,7 +73,7 @@ class AnyModel(set[str]):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request: the names in its path, its query, its body as JSON, the effects that its turn is to heed, whose
-    key it came with, and whom its client takes this server for.
+    key it came with, and whom its client takes this server for; its body as it came.
     """
 
     names: Mapping[str, str]
@@ -83,6 +83,8 @@ class Asked:
     effect: Mapping[str, Any]
     account: str = ""
     provider: str = ""
+    raw: bytes = b""
+    content_type: str = ""
 
     def json(self) -> Json:
         """The body, which must be an object; none at all counts as an empty one."""
@@ -125,8 +127,48 @@ class Api:
             ("GET", response, "responses.retrieve", self._retrieve_response),
             ("DELETE", response, "responses.delete", self._delete_response),
             ("POST", f"{response}/cancel", "responses.cancel", self._cancel_response),
+            *self._routes_of_files(),
             ("GET", "/v1/models", "models.list", self._list_models),
             ("GET", "/v1/models/{model}", "models.retrieve", self._retrieve_model),
+        ]
+
+    def _routes_of_files(self) -> list[tuple[str, str, str, Handler]]:
+        files, file = "/v1/files", "/v1/files/{file}"
+        stores, store = "/v1/vector_stores", "/v1/vector_stores/{store}"
+        inside, one = f"{store}/files", f"{store}/files/{{file}}"
+        has = self._store.files
+
+        def reply(answer: Callable[[Asked], Json]) -> Handler:
+            async def handler(asked: Asked) -> web.Response:
+                return web.json_response(answer(asked))
+
+            return handler
+
+        def paged(answer: Callable[[Asked], list[Json]]) -> Handler:
+            async def handler(asked: Asked) -> web.Response:
+                return _behind(answer(asked), asked)
+
+            return handler
+
+        def names(asked: Asked) -> tuple[str, str, str]:
+            return asked.names.get("store", ""), asked.names.get("file", ""), asked.account
+
+        def put(asked: Asked) -> Json:
+            return has.put(names(asked)[0], asked.json(), asked.effect, asked.account)
+
+        return [
+            ("POST", files, "files.create", reply(lambda a: has.upload(a.content_type, a.raw, a.account))),
+            ("GET", files, "files.list", paged(lambda a: has.listed(a.account, a.query.get("purpose")))),
+            ("GET", file, "files.retrieve", reply(lambda a: has.file(*names(a)[1:]).shown())),
+            ("DELETE", file, "files.delete", reply(lambda a: has.delete(*names(a)[1:]))),
+            ("POST", stores, "vector_stores.create", reply(lambda a: has.create_store(a.json(), a.account))),
+            ("GET", stores, "vector_stores.list", paged(lambda a: has.stores_of(a.account))),
+            ("GET", store, "vector_stores.retrieve", reply(lambda a: has.store(names(a)[0], a.account).shown())),
+            ("DELETE", store, "vector_stores.delete", reply(lambda a: has.delete_store(names(a)[0], a.account))),
+            ("POST", inside, "vector_stores.files.create", reply(put)),
+            ("GET", inside, "vector_stores.files.list", paged(lambda a: has.in_store(names(a)[0], a.account))),
+            ("GET", one, "vector_stores.files.retrieve", reply(lambda a: has.look(*names(a)))),
+            ("DELETE", one, "vector_stores.files.delete", reply(lambda a: has.take_out(*names(a)))),
         ]
 
     async def _create(self, asked: Asked) -> web.Response:
@@ -255,6 +297,7 @@ class Api:
         if body["model"] not in self._models:
             raise model_not_found(body["model"])
         _check_numbers(body)
+        self._store.files.searched(body.get("tools") or (), account)
         if body.get("stream") and body.get("background"):
             text = "This server does not stream what runs in the background."
             raise ApiError(400, text, param="stream", code="unsupported_parameter")
@@ -363,6 +406,14 @@ def _found(conversation: Conversation, item: str) -> Json:
         if candidate["id"] == item:
             return candidate
     raise ApiError(404, f"Item with id '{item}' not found in conversation '{conversation.id}'.")
+
+
+def _behind(rows: list[Json], asked: Asked) -> web.Response:
+    """A page of a list, behind what the client has seen."""
+    after = asked.query.get("after")
+    start = next((number + 1 for number, each in enumerate(rows) if each["id"] == after), 0)
+    limit = _limit(asked)
+    return _page(rows[start : start + limit], more=len(rows) > start + limit)
 
 
 def _page(items: list[Json], *, more: bool) -> web.Response:

@@ -312,8 +312,10 @@ AFTER: Final[Mapping[str, After]] = {
 }
 IN_TURN: Final = frozenset({"during", "hold", "queued", "answer", "outcome"})
 """Effects that the turn itself heeds; other calls ignore them."""
+IN_INDEX: Final = frozenset({"index"})
+"""How a file is indexed that is put into a store, see `files.Files.put`."""
 IN_STREAM: Final = frozenset({"stream"})
 """Happens to a reply that is streamed: `pause` seconds before each piece of the answer; `after` so many of them comes
 `then`: `cut`, `end` without the last event, `stall`, or `error` with a `code`."""
 
-EFFECTS: Final = IN_TURN | IN_STREAM | BEFORE.keys() | AFTER.keys()
+EFFECTS: Final = IN_TURN | IN_INDEX | IN_STREAM | BEFORE.keys() | AFTER.keys()

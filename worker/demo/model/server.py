@@ -129,6 +129,20 @@ class ModelServer:
         every = self._store.conversations
         return {name: asdict(each) for name, each in every.items() if self._store.is_anchor(name)}
 
+    def files(self) -> Json:
+        """All files and vector stores that are there: `files` and `stores` by id, as clients see them."""
+        has = self._store.files
+        stores = {name: {**each.shown(), "files": sorted(each.files)} for name, each in has.stores.items()}
+        return {"files": {name: each.shown() for name, each in has.files.items()}, "stores": stores}
+
+    def has_store(self, name: str) -> str:
+        """Makes a vector store of somebody's, and returns its id."""
+        return str(self._store.files.create_store({"name": name}, "")["id"])
+
+    def forget_store(self, store_id: str) -> None:
+        """Makes a vector store gone, as if somebody had deleted it. KeyError: there is none."""
+        del self._store.files.stores[store_id]
+
     def _threads(self) -> list[Conversation]:
         every = self._store.conversations
         return [each for name, each in every.items() if not self._store.is_anchor(name)]
@@ -190,7 +204,8 @@ class ModelServer:
         effect = rule.effect if rule else {}
         entry["fault"] = dict(effect) or None
         whose = (self._account(request), request.headers.get(PROVIDER_HEADER, ""))
-        asked = Asked(request.match_info, request.query, entry["body"], not raw, effect, *whose)
+        kind = request.headers.get("Content-Type", "")
+        asked = Asked(request.match_info, request.query, entry["body"], not raw, effect, *whose, raw, kind)
         response = await faults.apply(effect, call, request, partial(self._act, handler, asked, request))
         if not isinstance(response, faults.Lost):
             entry["status"] = response.status

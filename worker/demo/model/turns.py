@@ -3,12 +3,12 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
-from worker.demo.model import answers, parts
+from worker.demo.model import answers, files, parts
 from worker.demo.model.answering import Answerer, landing, named
 from worker.demo.model.store import Store, Turn
 from worker.demo.model.weights import Weight
@@ -227,7 +227,19 @@ class Turns:
         if limit and tokens(text) > limit and options["name"] == "completed":
             cut = message("assistant", [text[: limit * TOKEN_CHARACTERS]], status="incomplete")
             return Result([cut], "incomplete", "max_output_tokens")
-        return OUTCOMES[options["name"]](text, options)
+        result = OUTCOMES[options["name"]](text, options)
+        return self._by_files(turn, question, result) if turn.response["tools"] else result
+
+    def _by_files(self, turn: Turn, question: str, result: Result) -> Result:
+        """Say that files were searched, and which of them the answer goes by."""
+        named = [each for tool in turn.response["tools"] for each in tool["vector_store_ids"]]
+        stores = self._store.files.stores
+        found = files.hits([stores[each] for each in named if each in stores], question)
+        for item in result.output:
+            for part in item.get("content") or ():
+                if part["type"] == "output_text":
+                    part["annotations"] = [files.citation(each, len(part["text"])) for each in found]
+        return replace(result, output=[files.search_call(question), *result.output])
 
     async def cancel(self, turn: Turn) -> None:
         """Stops a running turn; nothing of it lands. One that has ended stays as it is."""

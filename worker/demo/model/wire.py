@@ -192,7 +192,7 @@ def response(request: Mapping[str, Any], conversation_id: str | None) -> Json:
         "temperature": 1.0 if request.get("temperature") is None else request["temperature"],
         "text": {"format": {"type": "text"}, **(request.get("text") or {})},
         "tool_choice": "auto",
-        "tools": [],
+        "tools": list(request.get("tools") or ()),
         "top_p": 1.0,
         "truncation": "disabled",
         "usage": None,

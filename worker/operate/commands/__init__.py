@@ -1,4 +1,4 @@
-"""What operators do on the command line: `threads …`, `transcript …`, and `stop`, `resume`, `stops`.
+"""What operators do on the command line: `threads …`, `transcript …`, `files …`, and `stop`, `resume`, `stops`.
 
 Importing this costs nothing: the adapters are imported when a command runs.
 """

@@ -29,7 +29,7 @@ RECORD_FORMATS = ("json", "html", "markdown", "xlsx", "docx", "pdf")
 
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
-    """Add `threads` and `transcript`, `stop`, `resume`, `stops`, `budgets`, `memory` and `decisions`."""
+    """Add `threads` and `transcript`, `stop`, `resume`, `stops`, `budgets`, `memory`, `decisions` and `files`."""
     threads = below(add(commands, "threads", "list, show, export, erase, repair, renew and rewind conversations"))
     _list(threads)
     _show(threads)
@@ -47,6 +47,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _stop(commands)
     _budgets(commands)
     _memory(below(add(commands, "memory", "list, show, approve and forget what is remembered beyond instances")))
+    _files(below(add(commands, "files", "list and remove files of assistants at providers that search them")))
     _decisions(below(add(commands, "decisions", "list, show, export, verify, compare and hold records of decisions")))
 
 
@@ -205,6 +206,17 @@ def _memory(commands: "Commands[argparse.ArgumentParser]") -> None:
     forgotten.set_defaults(receipt=None)
 
 
+def _files(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "list vector stores with files of assistants, what is in them, and which specs name these files"
+    _add(commands, "files", "list", what, "files list --json", asks=True)
+    what = "remove vector stores, and files that no other one has, with a receipt; may be repeated"
+    example = "files remove --unused --yes --json > receipt.json"
+    added = _add(commands, "files", "remove", what, example, asks=True, final=True)
+    added.add_argument("stores", metavar="ID", nargs="*", help="ids of stores, as `files list` has them")
+    unused = "all that no spec in ASSISTANTS_DIR names; one that a worker with other specs uses is made anew by it"
+    added.add_argument("--unused", action="store_true", help=unused)
+
+
 def _whom(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("subject", metavar="SUBJECT", nargs="?", help="its digest, as `memory list` has it")
@@ -322,7 +334,7 @@ def _run(module: str, name: str, options: argparse.Namespace) -> int:
 
 def _commands(group: str) -> Mapping[str, Work]:
     """Return what the commands of a group do. They are imported when one is wanted: --help need not pay for it."""
-    from worker.operate.commands import budgets, decisions, memory, stops, threads, transcript  # noqa: PLC0415 - as the docstring says
+    from worker.operate.commands import budgets, decisions, kept_files, memory, stops, threads, transcript  # noqa: PLC0415 - as the docstring says
 
     return {
         "threads": threads.COMMANDS,
@@ -331,6 +343,7 @@ def _commands(group: str) -> Mapping[str, Work]:
         "budgets": budgets.COMMANDS,
         "decisions": decisions.COMMANDS,
         "memory": memory.COMMANDS,
+        "files": kept_files.COMMANDS,
     }[group]
 
 

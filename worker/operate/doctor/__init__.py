@@ -93,7 +93,7 @@ async def findings(settings: Settings, *, calls: bool = True, deep: bool = False
             ),
             Check(specs.AREA, "specs", written),
             *specs.of_budgets(settings, known, providers),
-            *specs.of_files(known),
+            *specs.of_files(known, providers),
             *deployed.checks(adapters.engine, to_engine, known, settings, providers),
             *neighbour.checks(settings),
             *issuer.checks(settings),

@@ -12,6 +12,7 @@ from worker.errors import KeepsNothing, ModelDown, ProviderPaused, Transient, Wo
 from worker.operate.doctor import abilities
 from worker.operate.doctor.abilities import Trying
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
+from worker.ports.file_stores import FileVendor
 from worker.ports.stops import StopBook
 from worker.specs.assistants import Specs
 
@@ -82,11 +83,29 @@ def checks(
         Check(area, "key", key, Level.PROBLEM, way),
         *([Check(area, "account", whose)] if account else []),
         *([Check(area, "limits", limits)] if spec.limits else []),
+        *_of_files(area, contact, connected.files if spec.file_search else None),
         *(
             Check(area, f"model {name}", partial(model, name, users))
             for name, users in _wanted(specs, spec.name).items()
         ),
     ]
+
+
+def _of_files(area: str, contact: Contact, vendor: FileVendor | None) -> list[Check]:
+    """Return the check of a provider that searches files itself."""
+    if vendor is None:
+        return []
+
+    async def searching() -> list[Finding]:
+        await contact.made()
+        try:
+            await vendor.ping()
+        except WorkerError as exc:
+            advice = "Give the key the right to files and vector stores, or take file_search out."
+            return [Finding(area, "file_search", Level.PROBLEM, str(exc), advice)]
+        return [Finding(area, "file_search", Level.OK, "files of assistants go there, and are searched there")]
+
+    return [Check(area, "file_search", searching)]
 
 
 def _trouble(exc: WorkerError, where: str, way: str, words: Words, *, has_account: bool) -> tuple[str, str]:

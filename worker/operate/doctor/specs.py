@@ -44,13 +44,20 @@ async def load(settings: Settings, known: Mapping[str, ProviderSpec] | None) -> 
     return specs, [Finding(AREA, "specs", Level.OK, said)]
 
 
-def of_files(specs: Specs | None) -> list[Check]:
-    """Return checks of the files that assistants look things up in, one for each assistant that has some."""
+def of_files(specs: Specs | None, known: Mapping[str, ProviderSpec] | None) -> list[Check]:
+    """Return checks of the files that assistants look things up in, one for each assistant that has some.
+
+    Where all of its providers search files themselves, nobody here has to read them.
+    """
+    searching = {name for name, each in (known or {}).items() if each.file_search}
 
     def check(assistant: Assistant) -> Check:
         name = f"{assistant.name} {assistant.version}"
 
         async def read() -> list[Finding]:
+            if dict(assistant.chain).keys() <= searching:
+                said = f"its {len(assistant.files)} files are searched by its provider"
+                return [Finding(AREA, name, Level.OK, said)]
             try:
                 with closing(FileShelf(DocumentReader())) as shelf:
                     await shelf.find(assistant.files, "", 0)

@@ -1,0 +1,394 @@
+"""Files at a provider that searches them: made once, found again after any death, and taken away with a receipt."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.rig import Core
+from tests.core.test_ending_crashes import Dying, Killed, Watched
+from tests.fakes.documents import FakeShelf
+from tests.fakes.file_vendor import FakeVendor, Store
+from worker.domain.documents import AssistantFile
+from worker.domain.file_stores import Indexing, Kept, cited, set_digest
+from worker.domain.providers import ProviderSpec
+from worker.ending.files import FileRemoval
+from worker.errors import BadDefinition, ModelDown, ProviderAway, StoreDown
+from worker.redis import RedisFileStores
+from worker.turn.file_stores import FAILED_SECONDS, LEASE, FileStores
+
+
+def file(name: str, sign: str) -> AssistantFile:
+    return AssistantFile(name, 32 * f"{ord(sign):02x}", Path(name))
+
+
+HANDBOOK, PRICES = file("handbook.PDF", "a"), file("prices.txt", "b")
+BOTH = (HANDBOOK, PRICES)
+
+
+class Ground:
+    """Workers on one provider and one Redis."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.vendor = FakeVendor()
+        self.shelf = FakeShelf()
+        self.shelf.said = {"handbook.PDF": {}, "prices.txt": {}, "copy.txt": {}, "prices.md": {}}
+
+    def book(self, key: str = "sk-one", engine: str = "default") -> RedisFileStores:
+        spec = ProviderSpec("openai", key=key)
+        return RedisFileStores(self.core.redis, prefix="aw", engine=engine, spec=lambda: spec)
+
+    def worker(self, key: str = "sk-one", dying: Dying | None = None) -> FileStores:
+        vendor: Any = self.vendor if dying is None else Watched(self.vendor, "vendor", dying)
+        book: Any = self.book(key) if dying is None else WatchedBook(self.book(key), "book", dying)
+        return FileStores("openai", vendor, book, self.shelf)
+
+    def removal(self, key: str = "sk-one", dying: Dying | None = None) -> FileRemoval:
+        stores = self.worker(key, dying)
+        return FileRemoval("openai", stores.vendor, stores.book)
+
+    async def kept(self) -> Kept:
+        return await self.book().everything()
+
+
+class WatchedBook(Watched):
+    """Dies at calls alone; whose account it is costs none."""
+
+    @property
+    def account(self) -> str:
+        return str(self._port.account)
+
+
+@pytest.fixture
+def ground(core: Core) -> Ground:
+    return Ground(core)
+
+
+def outcomes(lines: Sequence[Any]) -> list[tuple[str, str]]:
+    return [(each.what, each.outcome) for each in lines]
+
+
+async def test_a_set_of_files_is_one_store_whatever_their_order_and_is_asked_for_once(ground: Ground) -> None:
+    worker = ground.worker()
+    found = await worker.ready(BOTH)
+    assert await worker.ready(BOTH[::-1]) == found
+
+    assert (ground.vendor.count("create"), ground.vendor.count("upload")) == (1, 2)
+    assert found.names.keys() == {"handbook.PDF", "prices.txt"}
+    names = {name for name, _ in ground.vendor.files.values()}
+    assert names == set(found.names.values())
+    assert all(name.startswith((HANDBOOK.sha256, PRICES.sha256)) for name in names)
+    assert cited(BOTH, [found.names["handbook.PDF"]]) == {"handbook.PDF": HANDBOOK.sha256[:12]}
+    calls = len(ground.vendor.calls)
+    assert await ground.worker().ready(BOTH) == found, "another worker reads it in Redis"
+    assert len(ground.vendor.calls) == calls
+
+
+async def test_racing_workers_make_one_store(ground: Ground) -> None:
+    workers = [ground.worker() for _ in range(8)]
+    found = await asyncio.gather(*(each.ready(BOTH) for each in workers for _ in range(2)))
+    assert len({each.id for each in found}) == 1
+    assert (len(ground.vendor.stores), len(ground.vendor.files)) == (1, 2)
+
+
+async def test_bytes_are_uploaded_once_for_all_sets_and_names(ground: Ground) -> None:
+    worker = ground.worker()
+    copy = replace(PRICES, name="copy.txt")
+    stores = [await worker.ready(files) for files in ([PRICES], BOTH, [copy, PRICES])]
+    assert len({each.id for each in stores}) == 3
+    assert ground.vendor.count("upload") == 2
+    assert [len(each.files) for each in ground.vendor.stores.values()] == [1, 2, 1]
+    assert cited((copy, PRICES), [stores[2].names["copy.txt"]]).keys() == {"copy.txt", "prices.txt"}
+
+
+async def test_a_changed_file_makes_another_store_and_leaves_the_one_before(ground: Ground) -> None:
+    worker = ground.worker()
+    before = await worker.ready(BOTH)
+    after = await worker.ready([HANDBOOK, replace(PRICES, sha256=32 * "cc")])
+    assert before.id != after.id
+    assert ground.vendor.count("upload") == 3
+    assert ground.vendor.stores.keys() == {before.id, after.id}
+
+
+async def test_another_key_has_its_own(ground: Ground) -> None:
+    one, other = await ground.worker().ready(BOTH), await ground.worker("sk-two").ready(BOTH)
+    assert one.id != other.id
+    assert len(ground.vendor.files) == 4
+
+
+async def test_killed_anywhere_the_next_worker_makes_the_same_one(ground: Ground) -> None:
+    at, died = 1, 0
+    while True:
+        ground.vendor = FakeVendor()
+        await ground.core.redis.flushall()
+        dying = Dying(at)
+        worker = ground.worker(dying=dying)
+        try:
+            await worker._finished(BOTH)
+        except Killed:
+            died += 1
+        else:
+            break
+        where = f"died at {dying.places[-1]}"
+        again = ground.worker()
+        found = await again.ready(BOTH)
+        assert ground.vendor.stores.keys() == {found.id}, where
+        assert len(ground.vendor.files) == len(ground.vendor.stores[found.id].files) == 2, where
+        assert ground.vendor.count("create") == 1, where
+        kept = await ground.kept()
+        assert ([each.ready for each in kept.stores], len(kept.uploads)) == ([True], 2), where
+        at += 1
+    assert died > 15
+
+
+async def test_one_that_died_with_the_lock_holds_others_up_for_a_lease(ground: Ground) -> None:
+    assert await ground.book().lock("of the dead", LEASE)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await ground.worker().ready(BOTH)
+    assert LEASE.total_seconds() <= loop.time() - began < LEASE.total_seconds() + 5
+
+
+async def test_two_stores_of_one_mark_are_one_and_go_together(ground: Ground) -> None:
+    found = await ground.worker().ready(BOTH)
+    mark = ground.vendor.stores[found.id].mark
+    ground.vendor.stores["vs_twin"] = Store(mark)
+    await ground.removal().remove([found.id], ())
+    assert ground.vendor.stores == {}
+
+
+async def test_what_the_provider_has_lost_is_made_anew_once_for_all(ground: Ground) -> None:
+    one, other = ground.worker(), ground.worker()
+    gone = await one.ready(BOTH)
+    assert await other.ready(BOTH) == gone
+    ground.vendor.stores.clear()
+    await one.gone(BOTH, gone.id)
+    anew = await one.ready(BOTH)
+    await one.gone(BOTH, gone.id)  # another task of it met the old one
+    await other.gone(BOTH, gone.id)
+    assert await other.ready(BOTH) == await one.ready(BOTH) == anew
+    assert ground.vendor.stores.keys() == {anew.id}
+    assert len(ground.vendor.files) == 2, "files that are still there are not uploaded again"
+
+
+async def test_files_that_the_provider_has_lost_are_uploaded_again(ground: Ground) -> None:
+    worker = ground.worker()
+    gone = await worker.ready(BOTH)
+    ground.vendor.stores.clear()
+    ground.vendor.files.clear()
+    await worker.gone(BOTH, gone.id)
+    await worker.ready(BOTH)
+    assert len(ground.vendor.files) == 2
+
+
+async def test_a_store_that_went_while_it_was_made_is_made_anew(ground: Ground) -> None:
+    ground.vendor.endless = True
+    with pytest.raises(ModelDown, match="still being indexed"):
+        await ground.worker().ready(BOTH)
+    ground.vendor.stores.clear()
+    ground.vendor.endless = False
+    assert (await ground.worker().ready(BOTH)).id in ground.vendor.stores
+
+
+async def test_indexing_is_waited_for_within_bounds_and_gone_on_with(ground: Ground) -> None:
+    ground.vendor.endless = True
+    worker = ground.worker()
+    with pytest.raises(ModelDown, match="still being indexed") as raised:
+        await worker.ready(BOTH)
+    assert raised.value.retry_after is not None
+    [store] = ground.vendor.stores.values()
+    store.files = dict.fromkeys(store.files, Indexing("completed"))
+    await asyncio.sleep(FAILED_SECONDS + 1)
+    await worker.ready(BOTH)
+    assert (ground.vendor.count("create"), ground.vendor.count("upload")) == (1, 2)
+
+
+async def test_a_file_that_is_not_taken_is_an_incident_and_not_tried_at_once_again(ground: Ground) -> None:
+    ground.vendor.untaken = {"pdf"}
+    worker = ground.worker()
+    for _ in range(3):
+        with pytest.raises(BadDefinition, match=r"openai does not take the file 'handbook.PDF'"):
+            await worker.ready(BOTH)
+    assert ground.vendor.count("upload") == 1
+    ground.vendor.untaken.clear()
+    await asyncio.sleep(FAILED_SECONDS + 1)
+    await worker.ready(BOTH)
+
+
+async def test_a_file_that_cannot_be_indexed_is_an_incident_and_another_try_indexes_it_again(ground: Ground) -> None:
+    ground.vendor.failing = {"txt": "unsupported_file"}
+    with pytest.raises(BadDefinition, match="unsupported_file"):
+        await ground.worker().ready(BOTH)
+    ground.vendor.failing = {"txt": "server_error"}
+    with pytest.raises(ModelDown, match="server_error"):
+        await ground.worker().ready(BOTH)
+    ground.vendor.failing.clear()
+    await ground.worker().ready(BOTH)
+    assert ground.vendor.count("create") == 1
+
+
+async def test_who_gives_up_waiting_ends_nothing(ground: Ground) -> None:
+    worker = ground.worker()
+    waiting = asyncio.create_task(worker.ready(BOTH))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await worker.ready(BOTH)
+    assert ground.vendor.count("create") == 1
+
+
+async def test_without_redis_nothing_is_made(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(*_: object) -> None:
+        raise StoreDown("redis is away")
+
+    monkeypatch.setattr(RedisFileStores, "store", down)
+    with pytest.raises(StoreDown):
+        await ground.worker().ready(BOTH)
+    assert ground.vendor.calls == []
+
+
+async def test_what_nobody_can_have_written_counts_as_absent(ground: Ground) -> None:
+    book = ground.book()
+    await ground.core.redis.hset("aw:default:files:openai", f"store:{book.account}:{set_digest(BOTH)}", "no JSON")
+    assert (await ground.kept()).stores == ()
+    assert (await ground.worker().ready(BOTH)).id in ground.vendor.stores
+
+
+async def test_removed_with_a_receipt_but_for_files_that_another_store_has(ground: Ground) -> None:
+    worker = ground.worker()
+    both, alone = await worker.ready(BOTH), await worker.ready([PRICES])
+    ground.vendor.stores["vs_of_others"] = Store("theirs")
+    ground.vendor.files["file_of_others"] = (PRICES.sha256, b"")
+
+    lines = await ground.removal().remove([both.id], ())
+    assert outcomes(lines) == [("store", "removed"), ("file", "removed")]
+    assert lines[0].id == both.id
+    assert ground.vendor.stores.keys() == {alone.id, "vs_of_others"}
+    assert [name[:64] for name, _ in ground.vendor.files.values()] == [PRICES.sha256, PRICES.sha256]
+    assert await ground.removal().remove([both.id], ()) == []
+
+    ground.vendor.stores.pop(alone.id)
+    assert outcomes(await ground.removal().remove([alone.id], ())) == [("store", "gone"), ("file", "removed")]
+    assert ground.vendor.stores.keys() == {"vs_of_others"}
+    assert ground.vendor.files.keys() == {"file_of_others"}
+    assert await ground.kept() == Kept()
+
+
+async def test_unused_is_what_no_spec_names_and_files_in_no_store(ground: Ground) -> None:
+    worker = ground.worker()
+    old, new = await worker.ready([HANDBOOK]), await worker.ready([PRICES])
+    stray = file("copy.txt", "z")
+    await worker._uploaded(stray)
+    lines = await ground.removal().remove(None, {set_digest([PRICES])})
+    assert outcomes(lines) == [("store", "removed"), ("file", "removed"), ("file", "removed")]
+    assert lines[0].id == old.id
+    assert ground.vendor.stores.keys() == {new.id}
+    assert len(ground.vendor.files) == 1
+
+
+async def test_what_another_key_has_made_is_removed_only_where_this_one_sees_it(ground: Ground) -> None:
+    made = await ground.worker("sk-old").ready(BOTH)
+    hidden, ground.vendor.stores = ground.vendor.stores, {}
+    [line] = await ground.removal("sk-new").remove([made.id], ())
+    assert (line.outcome, line.reason[:29]) == ("unseen", "it was made with another key,")
+    assert len((await ground.kept()).stores) == 1
+    ground.vendor.stores = hidden
+    lines = await ground.removal("sk-new").remove([made.id], ())
+    assert outcomes(lines) == [("store", "removed"), ("file", "removed"), ("file", "removed")]
+    assert (await ground.kept(), ground.vendor.stores, ground.vendor.files) == (Kept(), {}, {})
+
+
+async def test_killed_anywhere_what_another_key_has_made_goes_all_the_same(ground: Ground) -> None:
+    at, died = 1, 0
+    while True:
+        ground.vendor = FakeVendor()
+        await ground.core.redis.flushall()
+        made = await ground.worker("sk-old").ready(BOTH)
+        try:
+            await ground.removal("sk-new", Dying(at)).remove([made.id], ())
+        except Killed:
+            died += 1
+        else:
+            break
+        await ground.removal("sk-new").remove([made.id], ())
+        assert (await ground.kept(), ground.vendor.stores, ground.vendor.files) == (Kept(), {}, {}), f"died at {at}"
+        at += 1
+    assert died > 8
+
+
+async def test_what_redis_has_forgotten_is_found_by_its_metadata_and_removed_by_its_id_alone(ground: Ground) -> None:
+    worker = ground.worker()
+    lost, shares = await worker.ready(BOTH), await worker.ready([PRICES])
+    await ground.core.redis.flushall()
+    known = await ground.worker().ready([HANDBOOK])
+    ground.vendor.stores["vs_of_others"] = Store("theirs")
+    ground.vendor.files["file_of_others"] = ("handbook.pdf", b"")
+    ground.vendor.stores[lost.id].files["file_of_others"] = Indexing("completed")
+    removal = ground.removal()
+    assert await removal.unknown() == sorted([lost.id, shares.id])
+    assert await removal.remove([lost.id], ()) == []
+    assert await removal.remove_unknown([known.id, "vs_of_others"]) == []
+
+    assert outcomes(await removal.remove_unknown([lost.id])) == [("file", "removed"), ("store", "removed")]
+    assert ground.vendor.stores.keys() == {shares.id, known.id, "vs_of_others"}
+    assert "file_of_others" in ground.vendor.files, "in our store, and not of our name"
+    assert [len(each.files) for each in ground.vendor.stores.values()] == [1, 1, 0]
+
+
+async def test_what_a_key_of_before_has_made_is_unused(ground: Ground) -> None:
+    before, now = await ground.worker("sk-old").ready(BOTH), await ground.worker("sk-new").ready(BOTH)
+    await ground.removal("sk-new").remove(None, {set_digest(BOTH)})
+    assert ground.vendor.stores.keys() == {now.id} != {before.id}
+    assert len(ground.vendor.files) == 2
+
+
+async def test_what_cannot_be_removed_now_is_told_with_what_was_and_stays_known(ground: Ground) -> None:
+    made = await ground.worker().ready(BOTH)
+    ground.vendor.trouble = ProviderAway("nobody there")
+    [line] = await ground.removal().remove([made.id], ())
+    assert (line.outcome, line.reason) == ("failed", "nobody there")
+    ground.vendor.trouble = None
+    assert outcomes(await ground.removal().remove([made.id], ()))[0] == ("store", "removed")
+
+
+async def test_killed_anywhere_removing_goes_on_to_the_same_end(ground: Ground) -> None:
+    at, died = 1, 0
+    while True:
+        ground.vendor = FakeVendor()
+        await ground.core.redis.flushall()
+        worker = ground.worker()
+        doomed, stays = await worker.ready(BOTH), await worker.ready([PRICES])
+        dying = Dying(at)
+        try:
+            await ground.removal(dying=dying).remove([doomed.id], ())
+        except Killed:
+            died += 1
+        else:
+            break
+        where = f"died at {dying.places[-1]}"
+        await ground.removal().remove([doomed.id], ())
+        assert ground.vendor.stores.keys() == {stays.id}, where
+        assert len(ground.vendor.files) == 1, where
+        kept = await ground.kept()
+        assert ([each.id for each in kept.stores], len(kept.uploads)) == ([stays.id], 1), where
+        at += 1
+    assert died > 8
+
+
+async def test_one_that_was_never_finished_is_removed_by_its_mark(ground: Ground) -> None:
+    dying = Dying(6)
+    with pytest.raises(Killed):
+        await ground.worker(dying=dying)._finished(BOTH)
+    [entry] = (await ground.kept()).stores
+    await ground.removal().remove([entry.id or entry.mark], ())
+    assert ground.vendor.stores == {}
+    assert (await ground.kept()).stores == ()
+
+
+async def test_another_engines_is_another_book(ground: Ground) -> None:
+    await ground.worker().ready(BOTH)
+    assert await ground.book(engine="other").everything() == Kept()

@@ -1,0 +1,141 @@
+"""Files of assistants at a provider, taken away on request: what is ours, and nothing else."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from worker.domain.file_stores import FileStore, Kept, Outcome, Removal, Upload, is_upload
+from worker.errors import Permanent, StoreDown, Transient, TurnedAway, WorkerError
+from worker.ports.file_stores import FileVendor, StoreBook
+from worker.turn.file_stores import locked
+
+_OTHER_KEY: Final = "it was made with another key, and this one does not see it: remove it with that key"
+
+_UNKNOWN: Final = "nothing here knew of it: its metadata say that it is ours"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoval:
+    """Removes from one provider what its book knows. May be repeated after any end: it goes on with what is left."""
+
+    provider: str
+    vendor: FileVendor
+    book: StoreBook
+
+    async def remove(self, ids: Collection[str] | None, used: Collection[str]) -> list[Removal]:
+        """Remove the stores of these ids, or with None those of no `used` set of files and of other keys.
+
+        Returns a line for each thing. The files of a store go as well, if no other one has them; with None also those
+        that are in no store. Raises StoreDown, and ModelDown where another worker is busy for too long.
+        """
+        lines: list[Removal] = []
+        async with locked(self.book):
+            kept = await self.book.everything()
+            for entry in kept.stores:
+                if named(entry) in ids if ids is not None else not (self._own(entry) and entry.digest in used):
+                    lines += await self._store(entry)
+            if ids is None:
+                lines += await self._strays()
+        return lines
+
+    async def unknown(self) -> list[str]:
+        """Find the stores that are ours by their metadata, and of which the book has no note, as after its loss."""
+        known = {each.id for each in (await self.book.everything()).stores}
+        return [each for each in await self.vendor.ours() if each not in known]
+
+    async def remove_unknown(self, ids: Collection[str]) -> list[Removal]:
+        """Remove those of them that are named, with the files that no other one has; as above.
+
+        Files go first: the store is what they are found by.
+        """
+        lines: list[Removal] = []
+        async with locked(self.book):
+            for each in [each for each in await self.unknown() if each in ids]:
+                line = Removal(self.provider, "store", each, "", "removed", _UNKNOWN)
+                try:
+                    for file in await self._only_in(each):
+                        gone: Outcome = "removed" if await self.vendor.delete_upload(file) else "gone"
+                        lines.append(Removal(self.provider, "file", file, "", gone))
+                    line = line if await self.vendor.delete(each) else replace(line, outcome="gone")
+                except WorkerError as exc:
+                    line = replace(line, outcome="failed", reason=str(exc))
+                lines.append(line)
+        return lines
+
+    async def _only_in(self, store: str) -> list[str]:
+        """Find the files of ours that are in this store, in no other one, and in no note."""
+        elsewhere = {each.id for each in (await self.book.everything()).uploads}
+        for other in await self.vendor.ours():
+            if other != store:
+                elsewhere |= set(await self.vendor.contents(other))
+        inside = [each for each in await self.vendor.contents(store) if each not in elsewhere]
+        return [each for each in inside if is_upload(await self.vendor.name_of(each) or "")]
+
+    async def _strays(self) -> list[Removal]:
+        try:
+            left = await self.book.everything()
+        except StoreDown as exc:  # what was removed by now is to be told all the same
+            return [Removal(self.provider, "file", "", "", "failed", str(exc))]
+        return [line for each in _alone(left) for line in await self._upload(each, is_seen=self._own(each))]
+
+    async def _store(self, entry: FileStore) -> list[Removal]:
+        line = Removal(self.provider, "store", named(entry), ", ".join(name for name, _ in entry.files), "removed")
+        lines: list[Removal] = []
+        try:
+            if not self._own(entry) and not entry.leaving:
+                if not entry.id or not await self.vendor.bears(entry.id, entry.mark):
+                    return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
+                # Who goes on after a death will not see it any more.
+                entry = replace(entry, leaving=True)
+                await self.book.note(entry)
+            # Of a maker that died, or lost its lock, there may be others that bear its mark.
+            ids = {*([entry.id] if entry.id else []), *await self.vendor.marked(entry.mark)}
+            deleted = [await self.vendor.delete(each) for each in sorted(ids)]
+            line = replace(line, outcome="removed" if any(deleted) else "gone")
+            for upload in self._left_by(entry, await self.book.everything()):
+                lines += await self._upload(upload, is_seen=True)
+            if any(each.outcome == "failed" for each in lines):
+                return [line, *lines]
+            # Last of all: whoever dies before finds it again.
+            await self.book.forget(entry)
+        except (Transient, Permanent, TurnedAway) as exc:
+            return [replace(line, outcome="failed", reason=str(exc)), *lines]
+        return [line, *lines]
+
+    async def _upload(self, upload: Upload, *, is_seen: bool) -> list[Removal]:
+        line = Removal(self.provider, "file", upload.id or upload.name, upload.sha256[:12], "removed")
+        if not is_seen:
+            return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
+        try:
+            ids = [upload.id] if upload.id else await self.vendor.uploads(upload.name)
+            deleted = [await self.vendor.delete_upload(each) for each in ids]
+            await self.book.forget(upload)
+        except WorkerError as exc:
+            return [replace(line, outcome="failed", reason=str(exc))]
+        outcome: Outcome = "removed" if any(deleted) else "gone"
+        return [replace(line, outcome=outcome)]
+
+    def _own(self, entry: FileStore | Upload) -> bool:
+        return entry.account == self.book.account
+
+    def _left_by(self, entry: FileStore, kept: Kept) -> Iterator[Upload]:
+        """Find the files of a store that no other one of its account has."""
+        others = {sha for each in _of(entry.account, kept) if each.digest != entry.digest for sha in each.sums}
+        for each in kept.uploads:
+            if each.account == entry.account and each.sha256 in entry.sums - others:
+                yield each
+
+
+def named(entry: FileStore) -> str:
+    """Name a store for people: by its id, or by its mark where it has none yet."""
+    return entry.id or entry.mark
+
+
+def _of(account: str, kept: Kept) -> Iterator[FileStore]:
+    return (each for each in kept.stores if each.account == account)
+
+
+def _alone(kept: Kept) -> list[Upload]:
+    """Find the files that are in no store, as of one that was given up."""
+    used = {(each.account, sha) for each in kept.stores for sha in each.sums}
+    return [each for each in kept.uploads if (each.account, each.sha256) not in used]

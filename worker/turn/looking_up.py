@@ -1,5 +1,6 @@
 """What an assistant's files say to a question: searched before the call, and shown behind its instructions."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from worker.domain.documents import MOST_PASSAGES, Passage
@@ -9,15 +10,16 @@ from worker.ports.documents import Shelf
 from worker.turn.facts import TurnFacts
 
 
-async def looked_up(shelf: Shelf, assistant: Assistant, asked: str, facts: TurnFacts) -> Assistant:
+async def looked_up(shelf: Shelf, assistant: Assistant, asked: Callable[[], str], facts: TurnFacts) -> Assistant:
     """Return the assistant with what it is shown to this question. Raises as `Shelf.find` does.
 
-    A thread keeps nothing of it: the next question is shown what fits that one.
+    What is `asked` is put together only where there are files. A thread keeps nothing of what is shown: the next
+    question gets what fits that one.
     """
     if not assistant.files:
         return assistant
     with facts.phase("look_up"):
-        found = await shelf.find(assistant.files, asked, MOST_PASSAGES)
+        found = await shelf.find(assistant.files, asked(), MOST_PASSAGES)
     facts.looked_up = _used(found)
     return replace(assistant, looked_up=prompt.looked_up(found) if found else "")
 

@@ -3,7 +3,6 @@
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 from worker.chat.outcomes import BUSY, After, Later, Settled, on_answer, on_error
 from worker.chat.ports import ChatPorts, is_shared
@@ -13,7 +12,7 @@ from worker.domain.conversations import Role, message_id
 from worker.domain.deployed import is_deployed
 from worker.domain.refs import defused
 from worker.domain.stops import Work
-from worker.domain.threads import Answer, Answered, Assistant, Busy, Entered, Hold, size
+from worker.domain.threads import Answer, Answered, Assistant, Busy, Entered, size
 from worker.errors import (
     BadDefinition,
     FilesGone,
@@ -27,7 +26,6 @@ from worker.errors import (
 )
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
-from worker.runtime import background
 from worker.turn.answering import Answering
 from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
@@ -190,10 +188,7 @@ class AskTurn:
             seat.check(chosen.provider)
             facts.provider = chosen.provider
             self._answering.pauses.check(chosen, ask.id)
-            # To read files for the first time may take longer than a hold lives.
-            async with background.renewing(
-                self._ground.rules.lease, partial(self._renew, entry.hold), f"hold for {ask.id}"
-            ):
+            if chosen.files:
                 chosen = await self._with_files(ask, chosen, entry, facts)
         except BaseException as exc:
             await self._leave(entry, trouble=isinstance(exc, WorkerError) and exc.is_trouble)
@@ -202,21 +197,14 @@ class AskTurn:
 
     async def _with_files(self, ask: Ask, assistant: Assistant, entry: Entered, facts: TurnFacts) -> Assistant:
         try:
-            return await looked_up(
-                self._ground.shelf, self._ground.file_stores.get(assistant.provider), assistant, ask.text, facts
-            )
+            stores = self._ground.file_stores.get(assistant.provider)
+            # To read files for the first time, and to have them indexed, may take longer than a hold lives.
+            async with self._ground.renewing(entry.hold, ask.id):
+                return await looked_up(self._ground.shelf, stores, assistant, lambda: ask.text, facts)
         except BadDefinition:
             if entry.asked is None:
                 raise
             return assistant  # its answer may be there, and paid for
-
-    async def _renew(self, hold: Hold) -> bool:
-        """Renew a hold, as the call does later; should it be lost, the call is not begun."""
-        try:
-            return await self._ground.threads.renew(hold)
-        except StoreDown as exc:
-            self._ground.store_down(exc)
-            return True
 
     async def _leave(self, entry: Entered, *, trouble: bool = False) -> None:
         # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.

@@ -9,7 +9,7 @@ from worker.decisions.keys import PublicKeys
 from worker.decisions.verifying import Anchor, Verified, compared, misfit
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
 from worker.domain.evidence import Value
-from worker.errors import WorkerError
+from worker.errors import BadRecord, WorkerError
 from worker.export import outcomes, signers
 from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
@@ -17,6 +17,12 @@ from worker.runtime.beside import for_reader
 ODD_ID = "it is of another record's id than the one that it is kept under"
 ODD_HOLD = "whether it is on hold is not what the last row of a hold or release tells"
 UNASKED = "the engine could not be asked for the hashes that it has"
+
+
+async def check(one: Decision) -> None:
+    """Return if a record is in its form; whoever may write to the database may have left none. Raises BadRecord."""
+    if flaw := await for_reader(misfit, one.record, one.rows):
+        raise BadRecord(flaw)
 
 
 async def verified(one: Decision, sources: DecisionSources, *, keys: PublicKeys | None = None) -> Verified:

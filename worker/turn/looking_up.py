@@ -3,6 +3,7 @@
 Where the provider searches files itself, the call says in which store.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from worker.domain.documents import MOST_PASSAGES, Passage
@@ -14,11 +15,12 @@ from worker.turn.file_stores import FileStores
 
 
 async def looked_up(
-    shelf: Shelf, stores: FileStores | None, assistant: Assistant, asked: str, facts: TurnFacts
+    shelf: Shelf, stores: FileStores | None, assistant: Assistant, asked: Callable[[], str], facts: TurnFacts
 ) -> Assistant:
     """Return the assistant with what it is shown to this question. Raises as `Shelf.find` and `FileStores.ready` do.
 
-    A thread keeps nothing of it: the next question is shown what fits that one.
+    What is `asked` is put together only where there are files. A thread keeps nothing of what is shown: the next
+    question gets what fits that one.
     """
     if not assistant.files:
         return assistant
@@ -28,7 +30,7 @@ async def looked_up(
             store = await stores.ready(assistant.files)
         return replace(assistant, file_store=store.id, looked_up=prompt.searchable(store.names))
     with facts.phase("look_up"):
-        found = await shelf.find(assistant.files, asked, MOST_PASSAGES)
+        found = await shelf.find(assistant.files, asked(), MOST_PASSAGES)
     facts.looked_up = _used(found)
     return replace(assistant, looked_up=prompt.looked_up(found) if found else "")
 

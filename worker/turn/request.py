@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from worker.domain.budgets import Counter
@@ -15,6 +16,7 @@ from worker.domain.threads import (
     SAFE_BYTES_PER_TOKEN,
     Answer,
     Assistant,
+    Hold,
     Outcome,
     Question,
     Remembered,
@@ -24,11 +26,13 @@ from worker.domain.threads import (
     size,
 )
 from worker.domain.watching import Speaker
+from worker.errors import StoreDown
 from worker.ports.documents import Documents, Shelf
 from worker.ports.limits import Seats
 from worker.ports.providers import Watchers
 from worker.ports.sinks import Recording
 from worker.ports.threads import History, Threads
+from worker.runtime import background
 from worker.turn.charging import Charging
 from worker.turn.file_stores import FileStores
 from worker.turn.fleet import Fleet
@@ -156,3 +160,19 @@ class Ground:
     seats: Mapping[str, Seats] = field(default_factory=dict)
     recalling: Recalling | None = None
     file_stores: Mapping[str, FileStores] = field(default_factory=dict)
+
+    def renewing(self, hold: Hold, request: str, lost: Callable[[], None] = lambda: None) -> background.Later:
+        """Renew the hold of a request in a block; losing it, which `lost` is told, stops nothing there."""
+        return background.renewing(self.rules.lease, partial(self.renew, hold, lost), f"hold for {request}")
+
+    async def renew(self, hold: Hold, lost: Callable[[], None]) -> bool:
+        """Renew a hold once; whether it is still ours, as far as anybody can tell."""
+        try:
+            held = await self.threads.renew(hold)
+        except StoreDown as exc:
+            # Redis may be back before the lease is over.
+            self.store_down(exc)
+            return True
+        if not held:
+            lost()
+        return held

@@ -17,7 +17,6 @@ from worker.domain.threads import (
     Busy,
     Entered,
     Entry,
-    Hold,
     Outcome,
     ThreadKey,
     size,
@@ -40,7 +39,6 @@ from worker.modelling.inputs import SMALL, Inputs, gather
 from worker.modelling.orders import turned
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
-from worker.runtime import background
 from worker.runtime.beside import beside, beside_if
 from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
@@ -227,19 +225,12 @@ class Turn:
             asked = turned(assignment.assistant.questions, len(earlier.answers))
             assignment = replace(assignment, assistant=replace(assignment.assistant, questions=asked))
             # To read documents, and to wait until others are read, may take longer than a hold lives.
-            async with background.renewing(
-                self._rules.lease, partial(self._renew, entry.hold), f"hold for {assignment.task.id}"
-            ):
+            async with self._ground.renewing(entry.hold, assignment.task.id):
                 inputs = await self._inputs(assignment, entry, facts)
                 text = await self._text(assignment, inputs, earlier.wrong)
-                words = prompt.words(assignment.task, assignment.activity, inputs, assignment.form.questions)
-                assistant = await looked_up(
-                    self._ground.shelf,
-                    self._ground.file_stores.get(assignment.assistant.provider),
-                    assignment.assistant,
-                    words,
-                    facts,
-                )
+                words = partial(prompt.words, assignment.task, assignment.activity, inputs, assignment.form.questions)
+                stores = self._ground.file_stores.get(assignment.assistant.provider)
+                assistant = await looked_up(self._ground.shelf, stores, assignment.assistant, words, facts)
             return replace(assignment, attached=inputs.attached, assistant=assistant), text
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
@@ -247,14 +238,6 @@ class Turn:
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
-
-    async def _renew(self, hold: Hold) -> bool:
-        """Renew a hold, as the call does later; should it be lost, the call is not begun."""
-        try:
-            return await self._threads.renew(hold)
-        except StoreDown as exc:
-            self._ground.store_down(exc)
-            return True
 
     def _weighing(self, assignment: Assignment) -> Assignment:
         """Keep questions whose answers are weighed from a fallback that weighs none, unless the task allows that."""

@@ -84,7 +84,7 @@ class ThreadTurn:
         Lets go of the hold on every way out; withdraws the intent if no call of this task can be running.
         """
         # A lease is short, so that a dead worker's thread is soon free; a call may take many minutes.
-        async with background.renewing(self.ground.rules.lease, self._renew, f"hold for {self.request.id}"):
+        async with self.ground.renewing(self.entry.hold, self.request.id, self._hold_lost):
             try:
                 answer = await self._find_or_ask()
             # Also at a cancellation: who comes next must not wait for the lease to run out.
@@ -283,7 +283,7 @@ class ThreadTurn:
             self.bound = thread
             return True
         # Where the hold is not lost an order has come since: who enters next carries it out.
-        await self._renew()
+        await self.ground.renew(self.entry.hold, self._hold_lost)
         return False
 
     def _rewound(self) -> str:
@@ -355,18 +355,6 @@ class ThreadTurn:
         if variable.one_of_many:
             return variable.came_with(thread)
         return self.facts.use == "adopted" or (self.facts.use == "reused" and self.entry.published)
-
-    async def _renew(self) -> bool:
-        """Renew the hold. Losing it stops nothing: the answer still belongs to its request."""
-        try:
-            held = await self.ground.threads.renew(self.entry.hold)
-        except StoreDown as exc:
-            # Nobody can tell: Redis may be back before the lease is over.
-            self.ground.store_down(exc)
-            return True
-        if not held:
-            self._hold_lost()
-        return held
 
     def _hold_lost(self) -> None:
         log.warning(Event.HOLD_LOST)

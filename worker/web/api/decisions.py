@@ -6,7 +6,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import HTTPException, Query
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
@@ -17,7 +17,6 @@ from worker.decisions.formats import FORMATS
 from worker.decisions.keys import PublicKeys, SigningKey
 from worker.decisions.report import Told
 from worker.decisions.schemas import LARGEST
-from worker.decisions.verifying import misfit
 from worker.decisions.what_ifs import Erased, WhatIf
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionSeen, Held
@@ -25,7 +24,7 @@ from worker.ending import HeldAlready, Holds, NotHeld
 from worker.ending.holds import LONGEST_REASON, Records
 from worker.errors import BadRecord, Permanent
 from worker.export import comparing
-from worker.export.verifying import verified
+from worker.export.verifying import check, verified
 from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
 from worker.web.api import problems
@@ -130,6 +129,7 @@ class Verdict:
 
 
 _REFUSED: problems.Told = {HeldAlready: (409, "{}"), NotHeld: (409, "{}")}
+_NONE: problems.Told = {BadRecord: (409, "It cannot be shown: {}. Restore it, or look at verify")}
 _NOBODY = "A hold takes a person: give the token a name in API_TOKENS, or log in."
 
 
@@ -198,10 +198,10 @@ class _Ports:
         return found(await self.records.decision(decision_id, within=grant.limits, revision=revision))
 
     async def whole(self, grant: Grant, decision_id: str, revision: int | None) -> Decision:
-        """Read one that has its form; whoever may write to the database may have left none."""
+        """Read one that is in its form."""
         one = await self.read(grant, decision_id, revision)
-        if flaw := await for_reader(misfit, one.record, one.rows):
-            raise HTTPException(HTTPStatus.CONFLICT, f"It cannot be shown: {flaw}. Restore it, or look at verify.")
+        with problems.refusing(_NONE):
+            await check(one)
         return one
 
 
@@ -294,9 +294,9 @@ async def difference(
     grant: MayRead, ports: Ports, decision_id: Id, first: First = None, second: Second = None
 ) -> Comparison:
     """What is different between two revisions, and who signed which."""
-    for revision in {first, second}:
-        await ports.whole(grant, decision_id, revision)
-    return found(await comparing.compared(ports.records, decision_id, first, second, within=grant.limits))
+    with problems.refusing(_NONE):
+        compared = await comparing.compared(ports.records, decision_id, first, second, within=grant.limits)
+    return found(compared)
 
 
 @router.get("/decisions/{decision_id}/export", responses=_ANSWERS, response_class=Response)

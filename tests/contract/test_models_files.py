@@ -168,36 +168,57 @@ async def test_a_turn_searches_its_store_and_says_which_files_it_goes_by(
     assert "tools" not in server.requests("responses.create")[-1]["body"]
 
 
-GONE: dict[str, dict[str, Any]] = {
+REFUSALS: dict[str, dict[str, Any]] = {
     "openai": {"message": "Vector store with id 'STORE' not found.", "type": "invalid_request_error"},
-    "a list": {"message": "Vector stores with IDs ['STORE'] not found.", "type": "invalid_request_error"},
     "expired": {"message": "Vector store STORE is expired.", "type": "invalid_request_error", "status": 400},
     "ogx": {"message": "Vector Store 'STORE' not found. Use 'client.vector_stores.list()'", "status": 400},
+    "other words": {"message": "There is nothing to search.", "status": 400},
+    "no words": {"message": "Not found"},
 }
 
 
-@pytest.mark.parametrize("words", GONE)
-async def test_a_store_that_is_gone_is_said_to_be_and_nothing_was_asked(
+@pytest.mark.parametrize("words", REFUSALS)
+async def test_a_store_that_is_gone_is_asked_for_whatever_the_words_and_nothing_was_asked(
     searching: Asking, server: ModelServer, words: str
 ) -> None:
-    reply: dict[str, Any] = {"status": 404, **GONE[words]}
-    reply["message"] = reply["message"].replace("STORE", "vs_1")
-    server.fault("responses.create", reply=reply)
+    refused(server, words, "vs_1")
     with pytest.raises(FilesGone) as raised:
         await searching.ask(spec=assistant(file_store="vs_1"))
     assert raised.value.store == "vs_1"
     assert raised.value.excludes_call
 
 
-@pytest.mark.parametrize(
-    "message",
-    ["Vector store with id 'vs_2' not found.", "The question: is vector store vs_1 not found?", "Not found"],
-)
-async def test_other_words_say_nothing_of_the_store(searching: Asking, server: ModelServer, message: str) -> None:
-    server.fault("responses.create", reply={"status": 404, "message": message}, times=None)
-    with pytest.raises(Exception, match=r"responses\.create|conversations\.retrieve") as raised:
-        await searching.ask(spec=assistant(file_store="vs_11"))
+@pytest.mark.parametrize("words", REFUSALS)
+async def test_a_store_that_is_there_is_not_gone_whatever_the_words(
+    searching: Asking, server: ModelServer, files: OpenAIFiles, words: str
+) -> None:
+    store = await files.create("a", "m", "d")
+    refused(server, words, store)
+    with pytest.raises((BadRequest, ModelDown), match=r"responses\.create") as raised:
+        await searching.ask(spec=assistant(file_store=store))
     assert not isinstance(raised.value, FilesGone)
+
+
+async def test_what_cannot_be_asked_for_is_not_gone(searching: Asking, server: ModelServer) -> None:
+    refused(server, "openai", "vs_1")
+    server.fault("vector_stores.retrieve", reply="server_error", times=None)
+    with pytest.raises(ModelDown, match=r"responses\.create") as raised:
+        await searching.ask(spec=assistant(file_store="vs_1"))
+    assert not isinstance(raised.value, FilesGone)
+
+
+def refused(server: ModelServer, words: str, store: str) -> None:
+    reply: dict[str, Any] = {"status": 404, **REFUSALS[words]}
+    server.fault("responses.create", reply=reply | {"message": reply["message"].replace("STORE", store)}, times=None)
+
+
+async def test_a_list_without_an_end_is_no_answer(files: OpenAIFiles, server: ModelServer) -> None:
+    endless = {"status": 200, "json": {"data": [{"id": "x"}], "has_more": True}}
+    for operation in ("vector_stores.list", "files.list", "vector_stores.files.list"):
+        server.fault(operation, reply=endless, times=None)
+    for listed in (files.marked("m"), files.uploads("a.txt"), files.ours(), files.contents("vs_1")):
+        with pytest.raises(ModelDown, match="more than 10000"):
+            await listed
 
 
 async def test_an_answer_behind_a_search_is_found_on_its_conversation(server: ModelServer, files: OpenAIFiles) -> None:

@@ -21,7 +21,6 @@ from worker.errors import (
     AssistantPaused,
     BadRequest,
     ContextFull,
-    FilesGone,
     Filtered,
     KeepsNothing,
     ModelDown,
@@ -50,7 +49,6 @@ class Call:
 
     `acts`: the call may have done its work although no reply came. `limit` is its time until the last byte, from
     `began`, all requests that are made for it together. `probe`: it was made to see how the provider is, for no task.
-    `store` is the vector store that it has the model search.
     """
 
     name: str
@@ -59,7 +57,6 @@ class Call:
     thread_id: str | None = None
     model: str | None = None
     probe: bool = False
-    store: str | None = None
     began: float = field(default_factory=monotonic, compare=False)
 
     @property
@@ -142,7 +139,6 @@ TABLE: Final = (
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", codes=_QUOTA),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", kinds=_QUOTA),
     Row(BadRequest, _NO_SUCH_MODEL, topic="no_model"),
-    Row(FilesGone, "the vector store with the assistant's files does not exist any more", topic="no_store"),
     Row(ContextFull, _TOO_LONG, topic="full"),
     Row(
         ContextFull,
@@ -315,8 +311,6 @@ def _error(
     kind = ModelDown if row.error is ModelUnknown and not call.acts else row.error
     details = f" ({_details(refusal, request_id)})" if refusal else ""
     text = f"{call.name}: {row.meaning.format(model=call.model, words=words)}{details}"
-    if issubclass(kind, FilesGone):
-        return kind(text, store=call.store or "", status=refusal.status if refusal else None)
     if issubclass(kind, Transient):
         return kind(text, retry_after=wait, status=refusal.status if refusal else None)
     if issubclass(kind, BadRequest):
@@ -325,7 +319,7 @@ def _error(
 
 
 def _refusal(status: int, said: Said, call: Call) -> Refusal:
-    topic = topic_of(status, said, call.thread_id, call.model, call.store)
+    topic = topic_of(status, said, call.thread_id, call.model)
     return Refusal(
         status=status,
         code=said.code,

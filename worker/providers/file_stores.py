@@ -1,20 +1,24 @@
 """OpenAI's files and vector stores: what is uploaded there, and put together to be searched."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from http import HTTPStatus
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from worker.domain.file_stores import MADE_BY, Indexing
-from worker.errors import BadRequest, FilesGone, ModelDown, ModelUnknown, ThreadGone
+from worker.domain.threads import Assistant
+from worker.errors import BadRequest, FilesGone, ModelDown, ModelUnknown, ThreadGone, WorkerError
 from worker.providers.client import SHORT_CALL, Client
 from worker.providers.failures import Call
-from worker.providers.wire import Anything, Contents, Conversation, Indexed, Named, Upload, Uploads, VectorStores
+from worker.providers.wire import Anything, Conversation, Indexed, Named, Page, Upload
 
 UPLOAD_CALL: Final = timedelta(minutes=2)
 PAGE: Final = 100
 MOST_PAGES: Final = 100
 """Of a list that is looked through for what is ours."""
+W = TypeVar("W", bound=Named | Upload | Conversation)
 
 
 class OpenAIFiles:
@@ -27,7 +31,7 @@ class OpenAIFiles:
     async def ping(self) -> None:
         """See `ports.file_stores.FileVendor.ping`."""
         call = Call("vector_stores.list", SHORT_CALL, probe=True)
-        await self._client.request(call, VectorStores, "GET", "/vector_stores?limit=1")
+        await self._client.request(call, Page[Conversation], "GET", "/vector_stores?limit=1")
 
     async def create(self, name: str, mark: str, digest: str) -> str:
         """See `ports.file_stores.FileVendor.create`. Without an expiry: it is there until somebody removes it."""
@@ -47,19 +51,11 @@ class OpenAIFiles:
 
     async def contents(self, store_id: str) -> list[str]:
         """See `ports.file_stores.FileVendor.contents`."""
-        found, after = list[str](), ""
-        for _ in range(MOST_PAGES):
-            call = Call("vector_stores.files.list", SHORT_CALL, thread_id=store_id)
-            path = f"{_store(store_id)}/files?limit={PAGE}{after}"
-            try:
-                page = await self._client.request(call, Contents, "GET", path)
-            except ThreadGone as exc:
-                raise FilesGone(f"{call.name}: the vector store does not exist any more", store=store_id) from exc
-            found += [each.id for each in page.data]
-            if not page.has_more or not page.data:
-                break
-            after = f"&after={quote(page.data[-1].id, safe='')}"
-        return found
+        listed = self._listed("vector_stores.files.list", Page[Named], f"{_store(store_id)}/files?", store_id)
+        try:
+            return [each.id async for each in listed]
+        except ThreadGone as exc:
+            raise FilesGone("the vector store does not exist any more", store=store_id) from exc
 
     async def name_of(self, file_id: str) -> str | None:
         """See `ports.file_stores.FileVendor.name_of`."""
@@ -88,16 +84,8 @@ class OpenAIFiles:
 
     async def uploads(self, name: str) -> list[str]:
         """See `ports.file_stores.FileVendor.uploads`."""
-        found, after = list[str](), ""
-        for _ in range(MOST_PAGES):
-            call = Call("files.list", SHORT_CALL)
-            path = f"/files?purpose=assistants&limit={PAGE}{after}"
-            page = await self._client.request(call, Uploads, "GET", path)
-            found += [each.id for each in page.data if each.filename == name]
-            if not page.has_more or not page.data:
-                break
-            after = f"&after={quote(page.data[-1].id, safe='')}"
-        return sorted(found)
+        listed = self._listed("files.list", Page[Upload], "/files?purpose=assistants&")
+        return sorted([each.id async for each in listed if each.filename == name])
 
     async def delete_upload(self, file_id: str) -> bool:
         """See `ports.file_stores.FileVendor.delete_upload`."""
@@ -112,7 +100,7 @@ class OpenAIFiles:
             return False
         except (BadRequest, ModelDown):
             # Servers differ in the words for which of the two there is not: each is asked for by itself.
-            await self._check(store_id)
+            await _check(self._client, store_id)
             if await self.name_of(file_id) is not None:
                 raise
             return False
@@ -124,10 +112,10 @@ class OpenAIFiles:
         try:
             found = await self._client.request(call, Indexed, "GET", f"{_store(store_id)}{_file(file_id)}")
         except ThreadGone:
-            await self._check(store_id)
+            await _check(self._client, store_id)
             return None
         except (BadRequest, ModelDown):
-            await self._check(store_id)
+            await _check(self._client, store_id)
             raise
         match found.status:
             case "completed" | "in_progress":
@@ -141,24 +129,21 @@ class OpenAIFiles:
         call = Call("vector_stores.files.delete", SHORT_CALL, acts=True, thread_id=file_id)
         await self._delete(call, f"{_store(store_id)}{_file(file_id)}")
 
-    async def _stores(self) -> AsyncIterator[Conversation]:
+    def _stores(self) -> AsyncIterator[Conversation]:
+        return self._listed("vector_stores.list", Page[Conversation], "/vector_stores?")
+
+    async def _listed(self, name: str, shape: type[Page[W]], path: str, of: str | None = None) -> AsyncIterator[W]:
+        """Read a list to its end. Raises ModelDown for a longer one: what was not read may be ours."""
         after = ""
         for _ in range(MOST_PAGES):
-            call = Call("vector_stores.list", SHORT_CALL)
-            page = await self._client.request(call, VectorStores, "GET", f"/vector_stores?limit={PAGE}{after}")
+            call = Call(name, SHORT_CALL, thread_id=of)
+            page = await self._client.request(call, shape, "GET", f"{path}limit={PAGE}{after}")
             for each in page.data:
                 yield each
             if not page.has_more or not page.data:
                 return
             after = f"&after={quote(page.data[-1].id, safe='')}"
-
-    async def _check(self, store_id: str) -> None:
-        """Raise FilesGone if there is no such store."""
-        call = Call("vector_stores.retrieve", SHORT_CALL, thread_id=store_id)
-        try:
-            await self._client.request(call, Anything, "GET", _store(store_id))
-        except ThreadGone as exc:
-            raise FilesGone(f"{call.name}: the vector store does not exist any more") from exc
+        raise ModelDown(f"{name}: there are more than {PAGE * MOST_PAGES}, among which ours cannot be told")
 
     async def _delete(self, call: Call, path: str) -> bool:
         try:
@@ -166,6 +151,39 @@ class OpenAIFiles:
         except ThreadGone:
             return False
         return True
+
+
+@asynccontextmanager
+async def searching(client: Client, assistant: Assistant) -> AsyncIterator[None]:
+    """Make FilesGone of a turn's refusal if the store that it was to search is gone.
+
+    Servers differ in the words for that, and a gateway has words of its own: so the store is asked for by itself.
+    """
+    try:
+        yield
+    except (BadRequest, ModelDown) as exc:
+        if assistant.file_store and (isinstance(exc, BadRequest) or exc.status == HTTPStatus.NOT_FOUND):
+            await _told_apart(client, assistant.file_store)
+        raise
+
+
+async def _told_apart(client: Client, store_id: str) -> None:
+    """Raise FilesGone if the provider says so; what else it says is nothing against what was refused before."""
+    try:
+        await _check(client, store_id)
+    except FilesGone:
+        raise
+    except WorkerError:
+        return
+
+
+async def _check(client: Client, store_id: str) -> None:
+    """Raise FilesGone if there is no such store."""
+    call = Call("vector_stores.retrieve", SHORT_CALL, thread_id=store_id)
+    try:
+        await client.request(call, Anything, "GET", _store(store_id))
+    except ThreadGone as exc:
+        raise FilesGone("the vector store with the assistant's files does not exist any more", store=store_id) from exc
 
 
 def _bears(store: Conversation, mark: str) -> bool:

@@ -30,6 +30,7 @@ from worker.ports.providers import Watcher
 from worker.providers import failures
 from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
 from worker.providers.failures import Call
+from worker.providers.file_stores import searching
 from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.response_stream import WAYS, ResponseHearing
 from worker.providers.streams import Hearing, Telling
@@ -139,7 +140,7 @@ class OpenAIProvider:
         self, thread_id: str, question: Question, assistant: Assistant, watcher: Watcher | None = None
     ) -> Answer:
         """One turn: question and answer appear on the conversation together, when the response completes."""
-        call = asking(assistant, assistant.timeout, thread_id)
+        call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
 
         async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
             return answer_in(await self._create(call, thread_id, question, assistant, more, telling), call)
@@ -151,7 +152,7 @@ class OpenAIProvider:
         # Only the beginning is waited for: the model thinks afterwards, and `follow` has the rest of the time.
         limit = min(SHORT_CALL, assistant.timeout)
         with counting_failures():
-            call = asking(assistant, limit, thread_id)
+            call = Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model)
             more = {"background": True, "store": True}
             run = (await self._create(call, thread_id, question, assistant, more)).id
         # Its answer will stand on the conversation all the same, where the next attempt looks for it.
@@ -219,7 +220,8 @@ class OpenAIProvider:
             hearing = ResponseHearing(telling) if telling else None
             return await self._on_thread(call, Response, "POST", "/responses", body, hearing)
 
-        return await first_taken(send, write, self._client.spec.schema)
+        async with searching(self._client, assistant):
+            return await first_taken(send, write, self._client.spec.schema)
 
     async def _ended(self, response_id: str, ends_at: float) -> Response | None:
         """Return the response when it has ended, None if it has not in time. Trouble on the way is not the run's."""
@@ -397,12 +399,6 @@ def users_form(said: Said) -> dict[str, Any]:
     """Write a message as the user's, who says whose it was; an answer must not look like a question of ours there."""
     text = said.text if said.role == "user" else f"({said.role})\n\n{defused(said.text)}"
     return {"type": "message", "role": "user", "content": text}
-
-
-def asking(assistant: Assistant, limit: timedelta, thread_id: str | None = None) -> Call:
-    """Say what a turn is, for what a failure of it means."""
-    store = assistant.file_store or None
-    return Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model, store=store)
 
 
 def turn(assistant: Assistant, said: Sequence[Mapping[str, Any]], schemas: Schemas) -> dict[str, Any]:

@@ -16,10 +16,10 @@ POLICIES: Final = frozenset(
 )
 """Codes of content that a policy of the provider's does not allow."""
 
-Topic = Literal["", "no_model", "no_store", "gone", "full", "too_large", "broken", "filtered", "keeps_nothing"]
-"""What a body says, by words that we know: the model, the vector store or what was asked for does not exist, the model
-cannot read so much, the account may not send so much at once, what stands on the conversation cannot be gone on with,
-the content filter stopped it, the organisation has nothing kept.
+Topic = Literal["", "no_model", "gone", "full", "too_large", "broken", "filtered", "keeps_nothing"]
+"""What a body says, by words that we know: the model or what was asked for does not exist, the model cannot read so
+much, the account may not send so much at once, what stands on the conversation cannot be gone on with, the content
+filter stopped it, the organisation has nothing kept.
 """
 
 Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
@@ -156,18 +156,6 @@ NO_MODEL: Final = (
 )
 """How providers say that they have no model of this name, or none for this key."""
 
-NO_STORE: Final = Shape(
-    "OpenAI and OGX, as reported",
-    statuses={400, NOT_FOUND},
-    places={"error object", "detail"},
-    words=re.compile(
-        r"vector.?stores?\b.{0,40}NAME.{0,4} (was |is |has |could |does )?"
-        r"(not (be )?(found|exist)|expired|been deleted)",
-        re.IGNORECASE,
-    ),
-)
-"""How providers say that they have no vector store of this id, which a call was to search."""
-
 _ANY: Final = range(200, 600)
 """LM Studio reports errors with 200, Ollama some refusals with 500."""
 
@@ -234,13 +222,11 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
 """How providers say the rest."""
 
 
-def topic_of(status: int, said: Said, thread_id: str | None, model: str | None, store: str | None = None) -> Topic:
+def topic_of(status: int, said: Said, thread_id: str | None, model: str | None) -> Topic:
     """Find what a body says, if it is anything that we know."""
     # First: a model that is missing must never pass for a thread that is gone.
     if says_no_model(status, said, model):
         return "no_model"
-    if store and NO_STORE.fits(status, said, store):
-        return "no_store"
     if says_gone(status, said, thread_id):
         return "gone"
     return next((topic for topic, shapes in OTHERS.items() if any(each.fits(status, said, "") for each in shapes)), "")

@@ -8,8 +8,10 @@ from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Said
 from worker.ports.providers import Watcher
 from worker.providers.client import Client
+from worker.providers.failures import Call
+from worker.providers.file_stores import searching
 from worker.providers.forms import cached, first_taken
-from worker.providers.openai import answer_in, asked, asking, find_model, short_form, try_out, turn
+from worker.providers.openai import answer_in, asked, find_model, short_form, try_out, turn
 from worker.providers.response_stream import WAYS, ResponseHearing
 from worker.providers.streams import Telling
 from worker.providers.watching import Streaming
@@ -34,7 +36,7 @@ class ResponsesModel:
         attached: Sequence[Attachment] = (),
     ) -> Answer:
         """One turn, with everything that was said before it."""
-        call = asking(assistant, assistant.timeout)
+        call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
         spoken = [*map(short_form, said), asked(question, attached)]
 
         async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
@@ -45,7 +47,8 @@ class ResponsesModel:
                 hearing = ResponseHearing(telling) if telling else None
                 return await self._client.request(call, Response, "POST", "/responses", body, hearing)
 
-            return answer_in(await first_taken(send, write, self._client.spec.schema), call)
+            async with searching(self._client, assistant):
+                return answer_in(await first_taken(send, write, self._client.spec.schema), call)
 
         return await self._streaming.answer(put, assistant.model, watcher)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -259,24 +259,13 @@ class Upload(Wire):
     filename: Maybe[str] = None
 
 
-class Uploads(Plain):
-    """A page of files."""
-
-    data: list[Upload]
-    has_more: Maybe[bool] = None
+W = TypeVar("W", bound=Wire)
 
 
-class VectorStores(Plain):
-    """A page of vector stores; of one the id and the metadata matter, as of a conversation."""
+class Page(Plain, Generic[W]):
+    """A page of a list. Of a vector store the id and the metadata matter, as of a conversation."""
 
-    data: list[Conversation]
-    has_more: Maybe[bool] = None
-
-
-class Contents(Plain):
-    """A page of what is in a vector store."""
-
-    data: list[Named]
+    data: list[W]
     has_more: Maybe[bool] = None
 
 

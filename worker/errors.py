@@ -24,6 +24,7 @@ WorkerError
 │   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
 │   │   ├── AssistantPaused the same for this assistant alone: no right to its model
 │   │   ├── FilesGone       the provider has the store with an assistant's files no more, or shows it to another key
+│   │   ├── FilesOnTheWay   the provider is being given an assistant's files, which takes longer
 │   │   ├── LimitReached    as many calls run, or were made in this minute, as PROVIDERS_FILE allows
 │   │   ├── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
 │   │   └── AssistantElsewhere  another worker has the assistant, or may soon
@@ -191,6 +192,12 @@ class FilesGone(ModelDown):
     ) -> None:
         super().__init__(message, retry_after=retry_after, status=status)
         self.store = store
+
+
+class FilesOnTheWay(ModelDown):
+    """Files are uploaded and indexed for minutes; nobody keeps a slot for that."""
+
+    is_trouble = False
 
 
 class LimitReached(ModelDown):

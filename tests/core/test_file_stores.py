@@ -16,9 +16,9 @@ from worker.domain.documents import AssistantFile
 from worker.domain.file_stores import Indexing, Kept, cited, set_digest
 from worker.domain.providers import ProviderSpec
 from worker.ending.files import FileRemoval
-from worker.errors import BadDefinition, ModelDown, ProviderAway, StoreDown
+from worker.errors import BadDefinition, FilesOnTheWay, ModelDown, ProviderAway, StoreDown
 from worker.redis import RedisFileStores
-from worker.turn.file_stores import FAILED_SECONDS, LEASE, FileStores
+from worker.turn.file_stores import FAILED_SECONDS, INDEXING_SECONDS, LEASE, SOON, WAIT_SECONDS, FileStores
 
 
 def file(name: str, sign: str) -> AssistantFile:
@@ -38,8 +38,8 @@ class Ground:
         self.shelf = FakeShelf()
         self.shelf.said = {"handbook.PDF": {}, "prices.txt": {}, "copy.txt": {}, "prices.md": {}}
 
-    def book(self, key: str = "sk-one", engine: str = "default") -> RedisFileStores:
-        spec = ProviderSpec("openai", key=key)
+    def book(self, key: str = "sk-one", engine: str = "default", provider: str = "openai") -> RedisFileStores:
+        spec = ProviderSpec(provider, key=key)
         return RedisFileStores(self.core.redis, prefix="aw", engine=engine, spec=lambda: spec)
 
     def worker(self, key: str = "sk-one", dying: Dying | None = None) -> FileStores:
@@ -149,7 +149,7 @@ async def test_one_that_died_with_the_lock_holds_others_up_for_a_lease(ground: G
     assert await ground.book().lock("of the dead", LEASE)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await ground.worker().ready(BOTH)
+    await ground.worker()._made(BOTH)
     assert LEASE.total_seconds() <= loop.time() - began < LEASE.total_seconds() + 5
 
 
@@ -188,18 +188,35 @@ async def test_files_that_the_provider_has_lost_are_uploaded_again(ground: Groun
 async def test_a_store_that_went_while_it_was_made_is_made_anew(ground: Ground) -> None:
     ground.vendor.endless = True
     with pytest.raises(ModelDown, match="still being indexed"):
-        await ground.worker().ready(BOTH)
+        await coming_again(ground.worker())
     ground.vendor.stores.clear()
     ground.vendor.endless = False
     assert (await ground.worker().ready(BOTH)).id in ground.vendor.stores
 
 
-async def test_indexing_is_waited_for_within_bounds_and_gone_on_with(ground: Ground) -> None:
+async def test_indexing_goes_on_beside_a_task_that_waits_for_some_seconds_and_comes_again(ground: Ground) -> None:
     ground.vendor.endless = True
-    worker = ground.worker()
-    with pytest.raises(ModelDown, match="still being indexed") as raised:
+    worker, loop = ground.worker(), asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(FilesOnTheWay) as raised:
         await worker.ready(BOTH)
-    assert raised.value.retry_after is not None
+    assert loop.time() - began == pytest.approx(WAIT_SECONDS, abs=1)
+    assert raised.value.retry_after == SOON
+    await asyncio.sleep(SOON.total_seconds())
+    [store] = ground.vendor.stores.values()
+    store.files = dict.fromkeys(store.files, Indexing("completed"))
+    await worker.ready(BOTH)
+    assert (ground.vendor.count("create"), ground.vendor.count("upload")) == (1, 2)
+
+
+async def test_indexing_that_takes_too_long_is_told_to_a_task_that_comes_again(ground: Ground) -> None:
+    ground.vendor.endless = True
+    worker, loop = ground.worker(), asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(ModelDown, match="still being indexed") as raised:
+        await coming_again(worker)
+    assert INDEXING_SECONDS < loop.time() - began < INDEXING_SECONDS + 60
+    assert raised.value.is_trouble
     [store] = ground.vendor.stores.values()
     store.files = dict.fromkeys(store.files, Indexing("completed"))
     await asyncio.sleep(FAILED_SECONDS + 1)
@@ -239,6 +256,56 @@ async def test_who_gives_up_waiting_ends_nothing(ground: Ground) -> None:
     await asyncio.wait({waiting})
     await worker.ready(BOTH)
     assert ground.vendor.count("create") == 1
+
+
+async def coming_again(worker: FileStores) -> None:
+    """Come as a task does that is told to come again."""
+    while True:
+        try:
+            await worker.ready(BOTH)
+        except FilesOnTheWay:
+            await asyncio.sleep(SOON.total_seconds())
+
+
+@pytest.mark.parametrize("error", [ProviderAway("nobody there"), StoreDown("redis is away")])
+async def test_what_is_down_is_not_said_to_be_once_it_is_up(ground: Ground, error: Exception) -> None:
+    ground.vendor.trouble = error
+    worker = ground.worker()
+    with pytest.raises(type(error)):
+        await worker.ready(BOTH)
+    ground.vendor.trouble = None
+    assert (await worker.ready(BOTH)).id in ground.vendor.stores
+
+
+async def test_an_upload_whose_reply_was_lost_leaves_no_second_one(ground: Ground) -> None:
+    worker = ground.worker()
+    ground.vendor.unheard = 1
+    with pytest.raises(ModelDown, match="reply"):
+        await worker.ready(BOTH)
+    [(file, said)] = ground.vendor.files.items()
+    ground.vendor.files["file_0"] = said  # the request came twice
+    await ground.worker().ready(BOTH)
+    assert len(ground.vendor.files) == 2
+
+    late = dict(ground.vendor.files)
+    name = next(name for name, _ in late.values())
+    ground.vendor.files["file_late"] = (name, b"")
+    [entry] = (await ground.kept()).stores
+    assert outcomes(await ground.removal().remove([entry.id], ())) == [("store", "removed"), *[("file", "removed")] * 2]
+    assert ground.vendor.files == {}
+    assert file
+
+
+async def test_what_is_uploaded_anew_takes_the_place_of_all_before(ground: Ground) -> None:
+    worker = ground.worker()
+    gone = await worker.ready([PRICES])
+    [(file, said)] = ground.vendor.files.items()
+    ground.vendor.files = {"file_late": said}
+    ground.vendor.stores.clear()
+    await worker.gone([PRICES], gone.id)
+    await worker.ready([PRICES])
+    assert len(ground.vendor.files) == 1
+    assert not {file, "file_late"} & ground.vendor.files.keys()
 
 
 async def test_without_redis_nothing_is_made(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,6 +367,37 @@ async def test_what_another_key_has_made_is_removed_only_where_this_one_sees_it(
     lines = await ground.removal("sk-new").remove([made.id], ())
     assert outcomes(lines) == [("store", "removed"), ("file", "removed"), ("file", "removed")]
     assert (await ground.kept(), ground.vendor.stores, ground.vendor.files) == (Kept(), {}, {})
+
+
+async def test_a_third_key_is_not_told_that_it_is_gone_as_the_second_one_removes_it(ground: Ground) -> None:
+    made = await ground.worker("sk-old").ready(BOTH)
+    at = 1
+    while not any(each.leaving for each in (await ground.kept()).stores):
+        with pytest.raises(Killed):
+            await ground.removal("sk-new", Dying(at)).remove([made.id], ())
+        at += 1
+    hidden, ground.vendor.stores = ground.vendor.stores, {}
+    assert outcomes(await ground.removal("sk-third").remove([made.id], ())) == [("store", "unseen")]
+    ground.vendor.stores = hidden
+    assert outcomes(await ground.removal("sk-new").remove([made.id], ()))[0] == ("store", "removed")
+    assert await ground.kept() == Kept()
+
+
+async def test_a_file_in_no_store_goes_by_any_key_that_sees_it(ground: Ground) -> None:
+    await ground.worker("sk-old")._uploaded(PRICES)
+    hidden, ground.vendor.files = ground.vendor.files, {}
+    assert outcomes(await ground.removal("sk-new").remove(None, ())) == [("file", "unseen")]
+    ground.vendor.files = hidden
+    assert outcomes(await ground.removal("sk-new").remove(None, ())) == [("file", "removed")]
+    assert (ground.vendor.files, await ground.kept()) == ({}, Kept())
+
+
+async def test_what_another_provider_of_the_same_account_has_noted_is_known(ground: Ground) -> None:
+    made = await ground.worker().ready(BOTH)
+    removal = ground.removal()
+    other = FileRemoval("second", removal.vendor, ground.book(provider="second"), [removal.book])
+    assert (await other.unknown(), await other.remove_unknown([made.id])) == ([], [])
+    assert ground.vendor.stores.keys() == {made.id}
 
 
 async def test_killed_anywhere_what_another_key_has_made_goes_all_the_same(ground: Ground) -> None:

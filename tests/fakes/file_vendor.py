@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from worker.domain.file_stores import Indexing
-from worker.errors import BadRequest, FilesGone
+from worker.errors import BadRequest, FilesGone, ModelUnknown
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Store:
 
 class FakeVendor:
     """`ports.file_stores.FileVendor`. Files of an ending in `untaken` are refused, those in `failing` not indexed;
-    each call meets `trouble`."""
+    each call meets `trouble`. Of so many uploads that are `unheard` the reply is lost."""
 
     def __init__(self) -> None:
         self.stores: dict[str, Store] = {}
@@ -26,6 +26,7 @@ class FakeVendor:
         self.untaken: set[str] = set()
         self.failing: dict[str, str] = {}
         self.endless = False
+        self.unheard = 0
         self.trouble: Exception | None = None
         self.calls: list[str] = []
         self._ids = count(1)
@@ -69,6 +70,9 @@ class FakeVendor:
             raise BadRequest("files.create: the provider does not accept this call")
         made = f"file_{next(self._ids)}"
         self.files[made] = (name, content)
+        if self.unheard:
+            self.unheard -= 1
+            raise ModelUnknown("the reply was lost")
         return made
 
     async def uploads(self, name: str) -> list[str]:

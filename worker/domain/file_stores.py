@@ -34,8 +34,8 @@ class FileStore:
     """A vector store for a set of files. Without an `id` it is being made, or was on the way.
 
     `mark` stands in its metadata, and nobody can guess it: a store that bears it is this one. `files` are names with
-    digests. What is not `ready` is not searched yet. `leaving`: it was seen by
-    another key than it was made with, which removes it.
+    digests. What is not `ready` is not searched yet. `leaving` names another account than its own, whose key has
+    seen it and removes it.
     """
 
     digest: str
@@ -45,7 +45,7 @@ class FileStore:
     made_at: datetime
     id: str = ""
     ready: bool = False
-    leaving: bool = False
+    leaving: str = ""
 
     @property
     def sums(self) -> frozenset[str]:

@@ -1,11 +1,11 @@
 """Files of assistants at a provider, taken away on request: what is ours, and nothing else."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.file_stores import FileStore, Kept, Outcome, Removal, Upload, is_upload
-from worker.errors import Permanent, StoreDown, Transient, TurnedAway, WorkerError
+from worker.errors import WorkerError
 from worker.ports.file_stores import FileVendor, StoreBook
 from worker.turn.file_stores import locked
 
@@ -16,11 +16,15 @@ _UNKNOWN: Final = "nothing here knew of it: its metadata say that it is ours"
 
 @dataclass(frozen=True, slots=True)
 class FileRemoval:
-    """Removes from one provider what its book knows. May be repeated after any end: it goes on with what is left."""
+    """Removes from one provider what its book knows. May be repeated after any end: it goes on with what is left.
+
+    `others` are the books of the other providers, which may be the same server by another name.
+    """
 
     provider: str
     vendor: FileVendor
     book: StoreBook
+    others: Sequence[StoreBook] = ()
 
     async def remove(self, ids: Collection[str] | None, used: Collection[str]) -> list[Removal]:
         """Remove the stores of these ids, or with None those of no `used` set of files and of other keys.
@@ -40,7 +44,7 @@ class FileRemoval:
 
     async def unknown(self) -> list[str]:
         """Find the stores that are ours by their metadata, and of which the book has no note, as after its loss."""
-        known = {each.id for each in (await self.book.everything()).stores}
+        known = {each.id for kept in await self._all_books() for each in kept.stores}
         return [each for each in await self.vendor.ours() if each not in known]
 
     async def remove_unknown(self, ids: Collection[str]) -> list[Removal]:
@@ -64,17 +68,20 @@ class FileRemoval:
 
     async def _only_in(self, store: str) -> list[str]:
         """Find the files of ours that are in this store, in no other one, and in no note."""
-        elsewhere = {each.id for each in (await self.book.everything()).uploads}
+        elsewhere = {each.id for kept in await self._all_books() for each in kept.uploads}
         for other in await self.vendor.ours():
             if other != store:
                 elsewhere |= set(await self.vendor.contents(other))
         inside = [each for each in await self.vendor.contents(store) if each not in elsewhere]
         return [each for each in inside if is_upload(await self.vendor.name_of(each) or "")]
 
+    async def _all_books(self) -> list[Kept]:
+        return [await each.everything() for each in (self.book, *self.others)]
+
     async def _strays(self) -> list[Removal]:
         try:
             left = await self.book.everything()
-        except StoreDown as exc:  # what was removed by now is to be told all the same
+        except WorkerError as exc:  # what was removed by now is to be told all the same
             return [Removal(self.provider, "file", "", "", "failed", str(exc))]
         return [line for each in _alone(left) for line in await self._upload(each, is_seen=self._own(each))]
 
@@ -82,11 +89,11 @@ class FileRemoval:
         line = Removal(self.provider, "store", named(entry), ", ".join(name for name, _ in entry.files), "removed")
         lines: list[Removal] = []
         try:
-            if not self._own(entry) and not entry.leaving:
+            if not self._own(entry) and entry.leaving != self.book.account:
                 if not entry.id or not await self.vendor.bears(entry.id, entry.mark):
                     return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
                 # Who goes on after a death will not see it any more.
-                entry = replace(entry, leaving=True)
+                entry = replace(entry, leaving=self.book.account)
                 await self.book.note(entry)
             # Of a maker that died, or lost its lock, there may be others that bear its mark.
             ids = {*([entry.id] if entry.id else []), *await self.vendor.marked(entry.mark)}
@@ -98,17 +105,18 @@ class FileRemoval:
                 return [line, *lines]
             # Last of all: whoever dies before finds it again.
             await self.book.forget(entry)
-        except (Transient, Permanent, TurnedAway) as exc:
+        except WorkerError as exc:
             return [replace(line, outcome="failed", reason=str(exc)), *lines]
         return [line, *lines]
 
     async def _upload(self, upload: Upload, *, is_seen: bool) -> list[Removal]:
         line = Removal(self.provider, "file", upload.id or upload.name, upload.sha256[:12], "removed")
-        if not is_seen:
-            return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
         try:
-            ids = [upload.id] if upload.id else await self.vendor.uploads(upload.name)
-            deleted = [await self.vendor.delete_upload(each) for each in ids]
+            # By its name, too, which nobody can guess: an upload whose reply was lost may have left another one.
+            ids = {*([upload.id] if upload.id and is_seen else []), *await self.vendor.uploads(upload.name)}
+            if not ids and not is_seen:
+                return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
+            deleted = [await self.vendor.delete_upload(each) for each in sorted(ids)]
             await self.book.forget(upload)
         except WorkerError as exc:
             return [replace(line, outcome="failed", reason=str(exc))]

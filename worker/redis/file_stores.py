@@ -109,7 +109,7 @@ def _written(entry: FileStore | Upload) -> str:
     match entry:
         case FileStore():
             at = entry.made_at.isoformat()
-            said |= {"leaving": True} if entry.leaving else {}
+            said |= {"leaving": entry.leaving} if entry.leaving else {}
             said |= {"mark": entry.mark, "files": entry.files, "made_at": at, "ready": entry.ready}
         case Upload():
             said |= {"name": entry.name}
@@ -128,7 +128,14 @@ def _read(field: str, text: str) -> FileStore | Upload | None:
         files = tuple((str(name), str(sha256)) for name, sha256 in said["files"])
         at = datetime.fromisoformat(said["made_at"]).astimezone(UTC)
         return FileStore(
-            digest, str(said["mark"]), account, files, at, str(said["id"]), said["ready"] is True, "leaving" in said
+            digest,
+            str(said["mark"]),
+            account,
+            files,
+            at,
+            str(said["id"]),
+            said["ready"] is True,
+            str(said.get("leaving", "")),
         )
     except (ValueError, TypeError, KeyError) as exc:
         log.error(Event.RECORD_CORRUPT, reason=f"what is known of the files {field}: {type(exc).__name__}")

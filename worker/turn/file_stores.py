@@ -18,7 +18,16 @@ import structlog
 
 from worker.domain.documents import AssistantFile
 from worker.domain.file_stores import FileStore, Searchable, Upload, set_digest
-from worker.errors import BadDefinition, BadRequest, FilesGone, ModelDown, ModelUnknown, StoreDown, WorkerError
+from worker.errors import (
+    BadDefinition,
+    BadRequest,
+    FilesGone,
+    FilesOnTheWay,
+    ModelDown,
+    ModelUnknown,
+    StoreDown,
+    WorkerError,
+)
 from worker.ports.documents import Shelf
 from worker.ports.file_stores import FileVendor, StoreBook
 from worker.runtime import background
@@ -31,10 +40,13 @@ PATIENCE_SECONDS: Final = 600.0
 """How long a worker waits for another one that makes or removes."""
 INDEXING_SECONDS: Final = 300.0
 """How long a provider may take to index one file; then the task comes again."""
+WAIT_SECONDS: Final = 10.0
+"""How long a task waits for its files; then it comes again, and its slot is another one's."""
+SOON: Final = timedelta(seconds=15)
 AGAIN: Final = timedelta(seconds=30)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
-FAILED_SECONDS: Final = 30.0
-"""So long what could not be made is not tried again."""
+FAILED_SECONDS: Final = 60.0
+"""So long what could not be made is not tried again: a task that waited for it comes before that, and hears why."""
 _HOPELESS: Final = frozenset({"unsupported_file", "invalid_file"})
 
 log = structlog.get_logger()
@@ -62,30 +74,35 @@ class FileStores:
     _failed: dict[tuple[str, str], _Failed] = field(default_factory=dict)
 
     async def ready(self, files: Sequence[AssistantFile]) -> Searchable:
-        """Return the store of these files, which is made if there is none; that may take minutes.
+        """Return the store of these files, which is made if there is none.
 
         Raises BadDefinition for a file that the provider does not take, FileChanging, StoreDown, BadRequest,
-        TurnedAway, and ModelDown where it cannot be made now.
+        TurnedAway, FilesOnTheWay where that takes longer, and ModelDown where it cannot be made now.
         """
         key = (self.book.account, set_digest(files))
         if (known := self._ready.get(key)) is not None:
             return known
-        if (failed := self._failed.get(key)) is not None and monotonic() - failed.at < FAILED_SECONDS:
+        if (failed := self._failed.pop(key, None)) is not None and monotonic() - failed.at < FAILED_SECONDS:
+            self._failed[key] = failed
             raise failed.error
         if key not in self._making:
             task = asyncio.create_task(self._made(tuple(files)), name="vector store of files")
             self._making[key] = task
             task.add_done_callback(lambda done: self._over(key, done))
-        return await asyncio.shield(self._making[key])
+        making = self._making[key]
+        done, _ = await asyncio.wait({making}, timeout=WAIT_SECONDS)
+        if not done:
+            raise FilesOnTheWay(f"{self.provider} is being given the files to look things up in", retry_after=SOON)
+        return making.result()
 
     async def gone(self, files: Sequence[AssistantFile], store_id: str) -> None:
         """Forget this store of these files, which the provider has no more; not one that was made anew meanwhile."""
         key = (self.book.account, set_digest(files))
-        if (known := self._ready.get(key)) is not None and known.id == store_id:
-            del self._ready[key]
         entry = await self.book.store(set_digest(files))
         if entry is not None and entry.id == store_id:
             await self.book.forget(entry)
+        if (known := self._ready.get(key)) is not None and known.id == store_id:
+            del self._ready[key]
         log.warning(Event.FILES_GONE, provider=self.provider, store=store_id)
 
     def close(self) -> None:
@@ -101,7 +118,8 @@ class FileStores:
             case None:
                 self._failed.pop(key, None)
                 self._ready[key] = task.result()
-            case WorkerError() as error:
+            # What is down with one of the others is found out by a probe, and may be up by the next task.
+            case WorkerError(dependency=None) as error:
                 self._failed[key] = _Failed(monotonic(), error)
 
     async def _made(self, files: Sequence[AssistantFile]) -> Searchable:
@@ -161,6 +179,9 @@ class FileStores:
                 stands = None
             if stands is not None or await self.vendor.put(entry.id, upload.id):
                 return upload
+            # Another one of its name may stand there, of an upload whose reply was lost.
+            for each in await self.vendor.uploads(upload.name):
+                await self.vendor.delete_upload(each)
             await self.book.forget(upload)
         raise ModelDown(f"the provider {self.provider} loses the file {file.name!r}", retry_after=AGAIN)
 
@@ -183,6 +204,8 @@ class FileStores:
                 raise self._untaken(file, str(exc)) from exc
         upload = replace(upload, id=found[0])
         await self.book.note(upload)
+        for each in found[1:]:
+            await self.vendor.delete_upload(each)
         return upload
 
     async def _indexed(self, entry: FileStore, file: AssistantFile, upload: Upload) -> None:

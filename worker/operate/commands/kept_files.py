@@ -55,7 +55,10 @@ async def remove_(desk: Desk, options: Namespace) -> int:
     lines: list[Removal] = []
     for name, removal in _removals(desk):
         used = () if specs is None else _used(name, desk.adapters.providers[name], specs)
-        lines += await removal.remove(ids, used)
+        try:
+            lines += await removal.remove(ids, used)
+        except WorkerError as exc:  # what was removed by now is to be told all the same
+            lines.append(Removal(name, "store", "", "", "failed", str(exc)))
     lines += await _unknown(desk, [each for each in options.stores if each not in {line.id for line in lines}])
     return _told(lines, options)
 
@@ -89,9 +92,10 @@ def _told(lines: list[Removal], options: Namespace) -> int:
 
 def _removals(desk: Desk) -> Iterator[tuple[str, FileRemoval]]:
     """Return those that can search files, also where they are not to any more: something may be there of before."""
-    for name, each in desk.adapters.providers.items():
-        if each.files is not None and each.file_book is not None:
-            yield name, FileRemoval(name, each.files, each.file_book)
+    books = {name: each.file_book for name, each in desk.adapters.providers.items() if each.file_book is not None}
+    for name, book in books.items():
+        if (vendor := desk.adapters.providers[name].files) is not None:
+            yield name, FileRemoval(name, vendor, book, [each for each in books.values() if each is not book])
 
 
 async def _looked_for(provider: str, looking: Awaitable[list[T]]) -> list[T] | None:

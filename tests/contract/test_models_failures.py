@@ -44,6 +44,7 @@ def page(status: int) -> Fault:
 
 
 FORBIDDEN: Fault = {"reply": "forbidden"}
+NO_SCOPE: Fault = {"reply": {"status": 401, "message": "Missing scopes: model.request."}}
 """Of the assistant where a model was asked, of this one request otherwise, and of everything where a probe is told."""
 REFUSALS: list[tuple[Fault, type[WorkerError]]] = [
     ({"reply": "rate_limit"}, ModelDown),
@@ -116,7 +117,7 @@ def text_of(error: BaseException) -> str:
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [*REFUSALS, (FORBIDDEN, AssistantPaused), *((fault, ModelUnknown) for fault in LOST)],
+    [*REFUSALS, (FORBIDDEN, AssistantPaused), (NO_SCOPE, AssistantPaused), *((fault, ModelUnknown) for fault in LOST)],
     ids=lambda part: str(part)[:70],
 )
 async def test_failed_turn_is_one_request_and_one_error(
@@ -136,7 +137,7 @@ async def test_failed_turn_is_one_request_and_one_error(
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [*REFUSALS, (FORBIDDEN, TurnedAway), *((fault, ModelDown) for fault in LOST)],
+    [*REFUSALS, (FORBIDDEN, TurnedAway), (NO_SCOPE, TurnedAway), *((fault, ModelDown) for fault in LOST)],
     ids=lambda part: str(part)[:70],
 )
 @pytest.mark.parametrize("call", ["items.list", "conversations.retrieve"])

@@ -180,6 +180,9 @@ TABLE: Final = (
         own=False,
         probe=False,
     ),
+    Row(AssistantPaused, "the key has no right to ask model {model!r}", topic="no_right", of_a_turn=True),
+    Row(ProviderPaused, "the key has no right to this, or not from here", topic="no_right", probe=True),
+    Row(TurnedAway, "the key has no right to this: give it the scope that the provider names", topic="no_right"),
     Row(ProviderPaused, _NO_KEY, {401}),
     Row(ProviderPaused, _NO_KEY, kinds={"no_db_connection"}),  # LiteLLM's 400 where it has but one key
     Row(ProviderPaused, "the provider wants to be paid", {402}),

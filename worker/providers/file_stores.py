@@ -16,6 +16,8 @@ from worker.providers.wire import Anything, Conversation, Indexed, Named, Page, 
 
 UPLOAD_CALL: Final = timedelta(minutes=2)
 PAGE: Final = 100
+FILES_PAGE: Final = 10_000
+"""What OpenAI lists of files at most, and by default."""
 MOST_PAGES: Final = 100
 """Of a list that is looked through for what is ours."""
 W = TypeVar("W", bound=Named | Upload | Conversation)
@@ -84,7 +86,7 @@ class OpenAIFiles:
 
     async def uploads(self, name: str) -> list[str]:
         """See `ports.file_stores.FileVendor.uploads`."""
-        listed = self._listed("files.list", Page[Upload], "/files?purpose=assistants&")
+        listed = self._listed("files.list", Page[Upload], "/files?purpose=assistants&", page=FILES_PAGE)
         return sorted([each.id async for each in listed if each.filename == name])
 
     async def delete_upload(self, file_id: str) -> bool:
@@ -132,18 +134,20 @@ class OpenAIFiles:
     def _stores(self) -> AsyncIterator[Conversation]:
         return self._listed("vector_stores.list", Page[Conversation], "/vector_stores?")
 
-    async def _listed(self, name: str, shape: type[Page[W]], path: str, of: str | None = None) -> AsyncIterator[W]:
+    async def _listed(
+        self, name: str, shape: type[Page[W]], path: str, of: str | None = None, page: int = PAGE
+    ) -> AsyncIterator[W]:
         """Read a list to its end. Raises ModelDown for a longer one: what was not read may be ours."""
         after = ""
         for _ in range(MOST_PAGES):
             call = Call(name, SHORT_CALL, thread_id=of)
-            page = await self._client.request(call, shape, "GET", f"{path}limit={PAGE}{after}")
-            for each in page.data:
+            found = await self._client.request(call, shape, "GET", f"{path}limit={page}{after}")
+            for each in found.data:
                 yield each
-            if not page.has_more or not page.data:
+            if not found.has_more or not found.data:
                 return
-            after = f"&after={quote(page.data[-1].id, safe='')}"
-        raise ModelDown(f"{name}: there are more than {PAGE * MOST_PAGES}, among which ours cannot be told")
+            after = f"&after={quote(found.data[-1].id, safe='')}"
+        raise ModelDown(f"{name}: there are more than {page * MOST_PAGES}, among which ours cannot be told")
 
     async def _delete(self, call: Call, path: str) -> bool:
         try:

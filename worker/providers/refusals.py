@@ -16,10 +16,10 @@ POLICIES: Final = frozenset(
 )
 """Codes of content that a policy of the provider's does not allow."""
 
-Topic = Literal["", "no_model", "gone", "full", "too_large", "broken", "filtered", "keeps_nothing"]
+Topic = Literal["", "no_model", "gone", "full", "too_large", "broken", "filtered", "keeps_nothing", "no_right"]
 """What a body says, by words that we know: the model or what was asked for does not exist, the model cannot read so
 much, the account may not send so much at once, what stands on the conversation cannot be gone on with, the content
-filter stopped it, the organisation has nothing kept.
+filter stopped it, the organisation has nothing kept, the key is good and has no right to this.
 """
 
 Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
@@ -218,6 +218,8 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
         Shape("OpenRouter, its errors guide", {403}, words=re.compile(r"input was flagged")),
     ),
     "keeps_nothing": (Shape("OpenAI, as reported", range(400, 500), words=re.compile(r"Zero Data Retention")),),
+    # With 401, which elsewhere says that the key is wrong.
+    "no_right": (Shape("OpenAI, restricted keys, as reported", {401, 403}, words=re.compile(r"Missing scopes?:")),),
 }
 """How providers say the rest."""
 

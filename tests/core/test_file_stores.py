@@ -13,7 +13,7 @@ from tests.core.test_ending_crashes import Dying, Killed, Watched
 from tests.fakes.documents import FakeShelf
 from tests.fakes.file_vendor import FakeVendor, Store
 from worker.domain.documents import AssistantFile
-from worker.domain.file_stores import Indexing, Kept, cited, set_digest
+from worker.domain.file_stores import Indexing, Kept, Searchable, cited, set_digest
 from worker.domain.providers import ProviderSpec
 from worker.ending.files import FileRemoval
 from worker.errors import BadDefinition, FilesOnTheWay, ModelDown, ProviderAway, StoreDown
@@ -135,7 +135,7 @@ async def test_killed_anywhere_the_next_worker_makes_the_same_one(ground: Ground
             break
         where = f"died at {dying.places[-1]}"
         again = ground.worker()
-        found = await again.ready(BOTH)
+        found = await coming_again(again)
         assert ground.vendor.stores.keys() == {found.id}, where
         assert len(ground.vendor.files) == len(ground.vendor.stores[found.id].files) == 2, where
         assert ground.vendor.count("create") == 1, where
@@ -248,6 +248,45 @@ async def test_a_file_that_cannot_be_indexed_is_an_incident_and_another_try_inde
     assert ground.vendor.count("create") == 1
 
 
+@pytest.mark.parametrize("refused", ["untaken", "failing"])
+async def test_the_same_bytes_may_be_taken_by_another_name(ground: Ground, refused: str) -> None:
+    table, text = replace(PRICES, name="prices.md"), PRICES
+    setattr(ground.vendor, refused, {"md": "unsupported_file"})
+    with pytest.raises(BadDefinition, match=r"prices\.md"):
+        await ground.worker().ready([table])
+    await ground.worker().ready([text])
+    [(name, _)] = ground.vendor.files.values()
+    assert name.endswith(".txt")
+    found = await ground.worker().ready([table])
+    assert found.names == {"prices.md": name}, "which stands there under another name by now"
+
+
+async def test_a_set_that_is_indexed_for_long_keeps_no_other_waiting(ground: Ground) -> None:
+    ground.vendor.slow = {"pdf"}
+    slow = asyncio.create_task(coming_again(ground.worker(), [HANDBOOK]))
+    await asyncio.sleep(1)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await ground.worker().ready([PRICES])
+    assert loop.time() - began < WAIT_SECONDS
+    assert not slow.done()
+    ground.vendor.indexed()
+    await slow
+    assert [each.ready for each in (await ground.kept()).stores] == [True, True]
+
+
+async def test_files_that_are_taken_away_while_they_are_indexed_are_made_anew(ground: Ground) -> None:
+    ground.vendor.slow = {"pdf"}
+    coming = asyncio.create_task(coming_again(ground.worker(), [HANDBOOK]))
+    await asyncio.sleep(1)
+    [entry] = (await ground.kept()).stores
+    await ground.removal().remove([entry.id], ())
+    ground.vendor.slow = set()
+    found = await coming
+    assert found.id != entry.id
+    assert ground.vendor.stores.keys() == {found.id}
+
+
 async def test_who_gives_up_waiting_ends_nothing(ground: Ground) -> None:
     worker = ground.worker()
     waiting = asyncio.create_task(worker.ready(BOTH))
@@ -258,13 +297,16 @@ async def test_who_gives_up_waiting_ends_nothing(ground: Ground) -> None:
     assert ground.vendor.count("create") == 1
 
 
-async def coming_again(worker: FileStores) -> None:
+async def coming_again(worker: FileStores, files: Sequence[AssistantFile] = BOTH, patience: int = 40) -> Searchable:
     """Come as a task does that is told to come again."""
-    while True:
+    for _ in range(patience):
         try:
-            await worker.ready(BOTH)
-        except FilesOnTheWay:
+            return await worker.ready(files)
+        except ModelDown as exc:
+            if "still being indexed" in str(exc):
+                raise
             await asyncio.sleep(SOON.total_seconds())
+    raise AssertionError("they are never ready")
 
 
 @pytest.mark.parametrize("error", [ProviderAway("nobody there"), StoreDown("redis is away")])
@@ -282,7 +324,7 @@ async def test_an_upload_whose_reply_was_lost_leaves_no_second_one(ground: Groun
     ground.vendor.unheard = 1
     with pytest.raises(ModelDown, match="reply"):
         await worker.ready(BOTH)
-    [(file, said)] = ground.vendor.files.items()
+    [said] = ground.vendor.files.values()
     ground.vendor.files["file_0"] = said  # the request came twice
     await ground.worker().ready(BOTH)
     assert len(ground.vendor.files) == 2
@@ -293,7 +335,6 @@ async def test_an_upload_whose_reply_was_lost_leaves_no_second_one(ground: Groun
     [entry] = (await ground.kept()).stores
     assert outcomes(await ground.removal().remove([entry.id], ())) == [("store", "removed"), *[("file", "removed")] * 2]
     assert ground.vendor.files == {}
-    assert file
 
 
 async def test_what_is_uploaded_anew_takes_the_place_of_all_before(ground: Ground) -> None:
@@ -451,6 +492,31 @@ async def test_what_cannot_be_removed_now_is_told_with_what_was_and_stays_known(
     assert (line.outcome, line.reason) == ("failed", "nobody there")
     ground.vendor.trouble = None
     assert outcomes(await ground.removal().remove([made.id], ()))[0] == ("store", "removed")
+
+
+async def test_what_is_away_at_the_provider_is_told_although_its_note_is_left(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(*_: object) -> None:
+        raise StoreDown("redis is away")
+
+    made = await ground.worker().ready([PRICES])
+    with monkeypatch.context() as patch:
+        patch.setattr(RedisFileStores, "forget", down)
+        lines = await ground.removal().remove([made.id], ())
+    assert outcomes(lines) == [("store", "removed"), ("file", "removed")]
+    assert "its note here is left" in lines[1].reason
+    assert outcomes(await ground.removal().remove(None, ())) == [("store", "gone"), ("file", "gone")]
+    assert await ground.kept() == Kept()
+
+
+async def test_a_store_that_is_gone_or_lacks_a_file_is_told(ground: Ground) -> None:
+    worker = ground.worker()
+    whole, lacking, gone = [await worker.ready(each) for each in ([HANDBOOK], BOTH, [PRICES])]
+    ground.vendor.stores[lacking.id].files.popitem()
+    del ground.vendor.stores[gone.id]
+    assert await ground.removal().broken() == {lacking.id: "lacks a file", gone.id: "gone"}
+    assert whole.id in ground.vendor.stores
 
 
 async def test_killed_anywhere_removing_goes_on_to_the_same_end(ground: Ground) -> None:

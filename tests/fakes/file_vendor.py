@@ -17,8 +17,10 @@ class Store:
 
 
 class FakeVendor:
-    """`ports.file_stores.FileVendor`. Files of an ending in `untaken` are refused, those in `failing` not indexed;
-    each call meets `trouble`. Of so many uploads that are `unheard` the reply is lost."""
+    """`ports.file_stores.FileVendor`. Files of an ending in `untaken` are refused, those in `failing` not indexed,
+    those in `slow` not until all is `indexed`; each call meets `trouble`. Of so many uploads that are `unheard` the
+    reply is lost.
+    """
 
     def __init__(self) -> None:
         self.stores: dict[str, Store] = {}
@@ -26,6 +28,7 @@ class FakeVendor:
         self.untaken: set[str] = set()
         self.failing: dict[str, str] = {}
         self.endless = False
+        self.slow: set[str] = set()
         self.unheard = 0
         self.trouble: Exception | None = None
         self.calls: list[str] = []
@@ -92,7 +95,7 @@ class FakeVendor:
             return False
         ending = self.files[file_id][0].rpartition(".")[2]
         error = self.failing.get(ending)
-        state = Indexing("in_progress") if self.endless else Indexing("completed")
+        state = Indexing("in_progress") if self.endless or ending in self.slow else Indexing("completed")
         store.files[file_id] = Indexing("failed", error) if error else state
         return True
 
@@ -103,6 +106,11 @@ class FakeVendor:
     async def take_out(self, store_id: str, file_id: str) -> None:
         await self._called("take_out")
         self._store(store_id).files.pop(file_id, None)
+
+    def indexed(self) -> None:
+        """Have all that is in a store indexed."""
+        for store in self.stores.values():
+            store.files = dict.fromkeys(store.files, Indexing("completed"))
 
     def count(self, call: str) -> int:
         return self.calls.count(call)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.file_stores import FileStore, Kept, Outcome, Removal, Upload, is_upload
-from worker.errors import WorkerError
+from worker.errors import FilesGone, WorkerError
 from worker.ports.file_stores import FileVendor, StoreBook
 from worker.turn.file_stores import locked
 
@@ -42,6 +42,23 @@ class FileRemoval:
                 lines += await self._strays()
         return lines
 
+    async def broken(self) -> dict[str, str]:
+        """Say of stores that are to be ready whether they are gone at the provider, or lack a file, by their ids."""
+        found: dict[str, str] = {}
+        kept = await self.book.everything()
+        files = {each.sha256: each.id for each in kept.uploads if self._own(each)}
+        for entry in kept.stores:
+            if not entry.ready or not self._own(entry):
+                continue
+            try:
+                inside = set(await self.vendor.contents(entry.id))
+            except FilesGone:
+                found[entry.id] = "gone"
+                continue
+            if not {files.get(sha256) for sha256 in entry.sums} <= inside:
+                found[entry.id] = "lacks a file"
+        return found
+
     async def unknown(self) -> list[str]:
         """Find the stores that are ours by their metadata, and of which the book has no note, as after its loss."""
         known = {each.id for kept in await self._all_books() for each in kept.stores}
@@ -57,23 +74,24 @@ class FileRemoval:
             for each in [each for each in await self.unknown() if each in ids]:
                 line = Removal(self.provider, "store", each, "", "removed", _UNKNOWN)
                 try:
-                    for file in await self._only_in(each):
+                    for file, name in (await self._only_in(each)).items():
                         gone: Outcome = "removed" if await self.vendor.delete_upload(file) else "gone"
-                        lines.append(Removal(self.provider, "file", file, "", gone))
+                        lines.append(Removal(self.provider, "file", file, name[:12], gone))
                     line = line if await self.vendor.delete(each) else replace(line, outcome="gone")
                 except WorkerError as exc:
                     line = replace(line, outcome="failed", reason=str(exc))
                 lines.append(line)
         return lines
 
-    async def _only_in(self, store: str) -> list[str]:
-        """Find the files of ours that are in this store, in no other one, and in no note."""
+    async def _only_in(self, store: str) -> dict[str, str]:
+        """Find the files of ours that are in this store, in no other one, and in no note; with their names."""
         elsewhere = {each.id for kept in await self._all_books() for each in kept.uploads}
         for other in await self.vendor.ours():
             if other != store:
                 elsewhere |= set(await self.vendor.contents(other))
         inside = [each for each in await self.vendor.contents(store) if each not in elsewhere]
-        return [each for each in inside if is_upload(await self.vendor.name_of(each) or "")]
+        names = {each: await self.vendor.name_of(each) or "" for each in inside}
+        return {each: name for each, name in names.items() if is_upload(name)}
 
     async def _all_books(self) -> list[Kept]:
         return [await each.everything() for each in (self.book, *self.others)]
@@ -86,7 +104,7 @@ class FileRemoval:
         return [line for each in _alone(left) for line in await self._upload(each, is_seen=self._own(each))]
 
     async def _store(self, entry: FileStore) -> list[Removal]:
-        line = Removal(self.provider, "store", named(entry), ", ".join(name for name, _ in entry.files), "removed")
+        line = Removal(self.provider, "store", named(entry), ", ".join(name for name, _ in entry.files), "failed")
         lines: list[Removal] = []
         try:
             if not self._own(entry) and entry.leaving != self.book.account:
@@ -106,22 +124,23 @@ class FileRemoval:
             # Last of all: whoever dies before finds it again.
             await self.book.forget(entry)
         except WorkerError as exc:
-            return [replace(line, outcome="failed", reason=str(exc)), *lines]
+            return [_stopped(line, exc), *lines]
         return [line, *lines]
 
     async def _upload(self, upload: Upload, *, is_seen: bool) -> list[Removal]:
-        line = Removal(self.provider, "file", upload.id or upload.name, upload.sha256[:12], "removed")
+        line = Removal(self.provider, "file", upload.id or upload.name, upload.sha256[:12], "failed")
+        ids = {upload.id} if upload.id and is_seen else set[str]()
         try:
             # By its name, too, which nobody can guess: an upload whose reply was lost may have left another one.
-            ids = {*([upload.id] if upload.id and is_seen else []), *await self.vendor.uploads(upload.name)}
+            ids |= set(await self.vendor.uploads(upload.name))
             if not ids and not is_seen:
                 return [replace(line, outcome="unseen", reason=_OTHER_KEY)]
             deleted = [await self.vendor.delete_upload(each) for each in sorted(ids)]
+            line = replace(line, outcome="removed" if any(deleted) else "gone")
             await self.book.forget(upload)
         except WorkerError as exc:
-            return [replace(line, outcome="failed", reason=str(exc))]
-        outcome: Outcome = "removed" if any(deleted) else "gone"
-        return [replace(line, outcome=outcome)]
+            return [_stopped(line, exc)]
+        return [line]
 
     def _own(self, entry: FileStore | Upload) -> bool:
         return entry.account == self.book.account
@@ -132,6 +151,13 @@ class FileRemoval:
         for each in kept.uploads:
             if each.account == entry.account and each.sha256 in entry.sums - others:
                 yield each
+
+
+def _stopped(line: Removal, why: WorkerError) -> Removal:
+    """Say of one thing that removing it ended early: before it was away at the provider, or behind that."""
+    if line.outcome == "failed":
+        return replace(line, reason=str(why))
+    return replace(line, reason=f"its note here is left, and goes with the next removal: {why}")
 
 
 def named(entry: FileStore) -> str:

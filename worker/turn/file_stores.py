@@ -6,7 +6,7 @@ worker leaves that dies is found again by its mark, and nothing of anybody else'
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -84,7 +84,7 @@ class FileStores:
             return known
         if (failed := self._failed.pop(key, None)) is not None and monotonic() - failed.at < FAILED_SECONDS:
             self._failed[key] = failed
-            raise failed.error
+            raise failed.error.with_traceback(None)
         if key not in self._making:
             task = asyncio.create_task(self._made(tuple(files)), name="vector store of files")
             self._making[key] = task
@@ -126,33 +126,54 @@ class FileStores:
         try:
             entry = await self.book.store(set_digest(files))
             if entry is None or not entry.ready:
-                async with locked(self.book):
-                    entry = await self._finished(files)
+                entry = await self._finished(files)
             return await self._searchable(entry)
         except (ModelUnknown, FilesGone) as exc:
             # Whatever it has done is found by its mark; of the task nothing has been asked.
             raise ModelDown(f"files cannot be made searchable now: {exc}", retry_after=AGAIN) from exc
 
+    async def _finished(self, files: Sequence[AssistantFile]) -> FileStore:
+        """Make the store, or what is missing of it. The lock is not held while files are indexed."""
+        by_bytes = {each.sha256: each for each in files}
+        async with locked(self.book):
+            entry = await self._filled(files, by_bytes.values())
+            if entry.ready:
+                return entry
+            uploads = {sha256: await self.book.upload(sha256) for sha256 in by_bytes}
+        for sha256, upload in uploads.items():
+            if upload is not None:
+                await self._indexed(entry, by_bytes[sha256], upload)
+        async with locked(self.book):
+            now = await self.book.store(entry.digest)
+            if now != entry:
+                if now is not None and now.ready:
+                    return now  # another worker has waited for it, too
+                raise ModelDown("files were taken away, or put anew, while they were indexed", retry_after=AGAIN)
+            entry = replace(entry, ready=True)
+            await self.book.note(entry)
+        log.info(Event.FILES_STORED, provider=self.provider, store=entry.id, files=len(entry.files))
+        return entry
+
     async def _searchable(self, entry: FileStore) -> Searchable:
         known = {sha256: await self.book.upload(sha256) for sha256 in entry.sums}
         return Searchable(entry.id, {name: each.name for name, sha in entry.files if (each := known[sha]) is not None})
 
-    async def _finished(self, files: Sequence[AssistantFile]) -> FileStore:
-        """Make the store, or what is missing of it, once more where the provider has lost it meanwhile."""
+    async def _filled(self, files: Sequence[AssistantFile], different: Collection[AssistantFile]) -> FileStore:
+        """Have a store with all that is `different` in it, which is made anew where the provider has lost it."""
         entry = await self.book.store(set_digest(files))
         if entry is not None and entry.ready:
             return entry
         if entry is not None:
             try:
-                return await self._filled(entry, files, is_new=False)
+                return await self._put_into(entry, different, is_new=False)
             except FilesGone:
                 await self.book.forget(entry)
         named = tuple(sorted((each.name, each.sha256) for each in files))
         wanted = FileStore(set_digest(files), uuid4().hex, self.book.account, named, datetime.now(UTC))
         entry = await self.book.begin(wanted)
-        return await self._filled(entry, files, is_new=entry == wanted)
+        return await self._put_into(entry, different, is_new=entry == wanted)
 
-    async def _filled(self, entry: FileStore, files: Sequence[AssistantFile], *, is_new: bool) -> FileStore:
+    async def _put_into(self, entry: FileStore, files: Collection[AssistantFile], *, is_new: bool) -> FileStore:
         if not entry.id:
             # One that is noted and has no id: whoever noted it may have made it, and died.
             found = [] if is_new else await self.vendor.marked(entry.mark)
@@ -160,16 +181,11 @@ class FileStores:
             made = found[0] if found else await self.vendor.create(name, entry.mark, entry.digest)
             entry = replace(entry, id=made)
             await self.book.note(entry)
-        by_bytes = {each.sha256: each for each in files}
-        uploads = {each.sha256: await self._put(entry, each) for each in by_bytes.values()}
-        for each in by_bytes.values():
-            await self._indexed(entry, each, uploads[each.sha256])
-        entry = replace(entry, ready=True)
-        await self.book.note(entry)
-        log.info(Event.FILES_STORED, provider=self.provider, store=entry.id, files=len(entry.files))
+        for each in files:
+            await self._put(entry, each)
         return entry
 
-    async def _put(self, entry: FileStore, file: AssistantFile) -> Upload:
+    async def _put(self, entry: FileStore, file: AssistantFile) -> None:
         """Have a file in the store; uploaded once more where the provider has lost it."""
         for _ in range(2):
             upload = await self._uploaded(file)
@@ -178,12 +194,15 @@ class FileStores:
                 await self.vendor.take_out(entry.id, upload.id)
                 stands = None
             if stands is not None or await self.vendor.put(entry.id, upload.id):
-                return upload
-            # Another one of its name may stand there, of an upload whose reply was lost.
-            for each in await self.vendor.uploads(upload.name):
-                await self.vendor.delete_upload(each)
-            await self.book.forget(upload)
+                return
+            await self._drop(upload)
         raise ModelDown(f"the provider {self.provider} loses the file {file.name!r}", retry_after=AGAIN)
+
+    async def _drop(self, upload: Upload) -> None:
+        """Take a file away that is of no use there, with others of its name, of which a reply was lost."""
+        for each in {upload.id, *await self.vendor.uploads(upload.name)}:
+            await self.vendor.delete_upload(each)
+        await self.book.forget(upload)
 
     async def _uploaded(self, file: AssistantFile) -> Upload:
         upload = await self.book.upload(file.sha256)
@@ -201,6 +220,8 @@ class FileStores:
             try:
                 found = [await self.vendor.upload(upload.name, content)]
             except BadRequest as exc:
+                # The same bytes may be taken by another name.
+                await self.book.forget(upload)
                 raise self._untaken(file, str(exc)) from exc
         upload = replace(upload, id=found[0])
         await self.book.note(upload)
@@ -216,6 +237,8 @@ class FileStores:
                 return
             if stands is not None and stands.state == "failed":
                 if stands.error in _HOPELESS:
+                    async with locked(self.book):
+                        await self._drop(upload)
                     raise self._untaken(file, stands.error)
                 raise ModelDown(f"the file {file.name!r} could not be indexed: {stands.error}", retry_after=AGAIN)
             if monotonic() > ends_at:

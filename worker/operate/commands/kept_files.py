@@ -98,12 +98,12 @@ def _removals(desk: Desk) -> Iterator[tuple[str, FileRemoval]]:
             yield name, FileRemoval(name, vendor, book, [each for each in books.values() if each is not book])
 
 
-async def _looked_for(provider: str, looking: Awaitable[list[T]]) -> list[T] | None:
-    """Return what a provider has that nobody here knows of; None, which is said, if it cannot be asked."""
+async def _looked_for(provider: str, looking: Awaitable[T]) -> T | None:
+    """Return what a provider says of what it has; None, which is said, if it cannot be asked."""
     try:
         return await looking
     except WorkerError as exc:
-        tables.complain(f"{provider}: not looked for what nobody here knows of: {exc}")
+        tables.complain(f"{provider}: not looked for what it has: {exc}")
         return None
 
 
@@ -112,11 +112,12 @@ async def _rows(provider: str, removal: FileRemoval, connected: Connected, specs
     # Who was never to search files may have none of this, and is not asked for it.
     asks = connected.spec.file_search or kept.stores
     strays = (await _looked_for(provider, removal.unknown()) or []) if asks else []
+    broken = (await _looked_for(provider, removal.broken()) or {}) if kept.stores else {}
     uploads = {(each.account, each.sha256): each.id for each in kept.uploads}
 
     def row(entry: FileStore) -> dict[str, Any]:
         is_own = entry.account == removal.book.account
-        state = "ready" if entry.ready else "being made"
+        state = broken.get(entry.id) or ("ready" if entry.ready else "being made")
         return {
             "provider": provider,
             "id": named(entry),

@@ -30,6 +30,8 @@ SCHEMA_WITH_MESSAGES = 2
 """Of an exchange with messages between question and answer. One of those two alone is written as it always was."""
 _EXCHANGES = (SCHEMA, SCHEMA_WITH_MESSAGES)
 _APART = ("messages", "asked_at", "answered_at", "heard", "memory", "cuts", "remember", "recalled")
+_KEPT = tuple(name for name in Answer.__slots__ if name != "cited")
+"""Of an answer; what it goes by is in the meta by then."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -45,7 +47,7 @@ def dump(answer: Answer) -> str:
     """Write an answer as text."""
     thread = answer.thread and {name: getattr(answer.thread, name) for name in ("id", "generation", "provider")}
     # dataclasses.asdict costs ten times that
-    fields = {name: getattr(answer, name) for name in answer.__slots__}
+    fields = {name: getattr(answer, name) for name in _KEPT}
     apart = {"thread": thread, "cost": answer.cost and answer.cost.told}
     # In ASCII: half a surrogate pair, which an answer may hold, has no form in UTF-8.
     return json.dumps({"schema": SCHEMA, **fields, **apart}, ensure_ascii=True, separators=(",", ":"))
@@ -69,7 +71,7 @@ def load(text: str) -> Answer:
     record = opened(text, "an answer in the journal")
     try:
         thread = record.pop("thread", None)
-        known = {name: value for name, value in record.items() if name in Answer.__slots__}
+        known = {name: value for name, value in record.items() if name in _KEPT}
         changed = {"outcome": _outcome(record["outcome"]), "cost": Money.read(record.get("cost"))}
         return _made(Answer, {**known, **changed, "thread": _thread(thread) if thread else None})
     except (ValueError, TypeError, KeyError, AttributeError) as exc:

@@ -122,7 +122,7 @@ wheel: $(VENV)/dev.stamp
 
 # Each store lost, and all restored to different moments; two versions of the worker side by side under load.
 keeping: $(VENV)/dev.stamp
-	WITH_KEEPING=1 $(PYTEST) tests/keeping $(ARGS)
+	WITH_KEEPING=1 $(PYTEST) -s tests/keeping $(ARGS)
 
 # The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
 image: $(VENV)/dev.stamp assets

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,7 @@ class Stores:
         self.engine.stop()
         self._run(backups.commands("Restore", "engine.dump"), copy)
         self.engine.start()
+        say("The engine is restored.")
 
     def copy_transcript(self) -> Path:
         return self._copy(backups.commands("Back up", "transcript.dump"))
@@ -60,6 +62,7 @@ class Stores:
         if copy is None:
             restoring = "\n".join(line for line in restoring.splitlines() if "pg_restore" not in line)
         self._run(restoring, copy or self.folder)
+        say(f"The transcript {'is lost' if copy is None else 'is restored'}.")
 
     async def copy_redis(self) -> Path:
         """Have the append-only file written anew, and copy its folder."""
@@ -88,6 +91,7 @@ class Stores:
         else:
             self._run(backups.commands("Restore", "redis-copy"), copy)
         self.valkey.start()
+        say(f"Redis {'is lost' if copy is None else 'is restored'}.")
 
     def _copy(self, copying: str) -> Path:
         copy = self.folder / unique("copy")
@@ -155,7 +159,12 @@ class Town:
     async def found(self) -> dict[str, Finding]:
         """What `doctor --deep` says of the stores, by its subject, where something is to be said."""
         rows = await doctor.findings(self.rig.build_settings(), calls=False, deep=True)
-        return {each.subject: each for each in rows if each.area == "stores" and each.level is not doctor.Level.OK}
+        found = {each.subject: each for each in rows if each.area == "stores" and each.level is not doctor.Level.OK}
+        for each in found.values():
+            say(f"doctor --deep, {each.subject}: {each.said}")
+        if not found:
+            say("doctor --deep finds nothing in the stores.")
+        return found
 
     def asked(self) -> dict[str, list[str]]:
         """The questions on each conversation, by their last line, which names each."""
@@ -175,6 +184,7 @@ class Town:
         assert len(asked) == len(self.instances)
         for questions in asked.values():
             assert len(questions) == len(set(questions)) == len(STEPS)
+        say(f"{len(asked)} instances ended, each on one conversation, each of its {len(STEPS)} steps asked once.")
 
     async def recorded(self, instance: str) -> int:
         """How many messages of an instance the transcript has."""
@@ -182,6 +192,17 @@ class Town:
             assert adapters.conversations is not None
             page = await adapters.conversations.messages(MessageFilter(instance=instance), within=EVERYTHING)
             return len(page.items)
+
+
+def say(text: str) -> None:
+    """Say what was seen."""
+    sys.stdout.write(f"{text}\n")
+
+
+@pytest.fixture
+def api(request: pytest.FixtureRequest) -> str:
+    """How the provider is spoken to: as one with conversations, unless the test says otherwise."""
+    return str(getattr(request, "param", "conversations"))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +222,14 @@ async def rest(stores: Stores) -> AsyncIterator[EngineRest]:
 
 
 @pytest.fixture
-async def town(stores: Stores, rest: EngineRest, tmp_path: Path) -> AsyncIterator[Town]:
+async def town(
+    request: pytest.FixtureRequest,
+    stores: Stores,
+    rest: EngineRest,
+    tmp_path: Path,
+    api: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Town]:
     """All stores as they are after the tests before, and instances of this test alone; each has an ENGINE_NAME."""
     folder = tmp_path / "assistants"
     folder.mkdir()
@@ -210,8 +238,13 @@ async def town(stores: Stores, rest: EngineRest, tmp_path: Path) -> AsyncIterato
     )
     async with ModelServer() as provider:
         rig = Rig(rest, provider, stores.valkey.url(), folder)
+        providers = tmp_path / "providers.yaml"
+        providers.write_text(f"providers: {{openai: {{api: {api}, base_url: '{provider.base_url}', key: env:KEY}}}}\n")
+        monkeypatch.setenv("KEY", "test-key-never-logged")
         rig.settings |= {"transcript_url": record, "api_port": 0, "engine_name": unique("engine")}
+        rig.settings |= {"providers_file": providers, "openai_base_url": None, "openai_api_key": None}
         rig.assistant()
+        say(f"\n--- {request.node.name} ---")
         try:
             yield Town(rig, stores)
         finally:

@@ -3,7 +3,9 @@
 What `docs/backup.md` says of it is seen here.
 """
 
-from tests.keeping.conftest import Town
+import pytest
+
+from tests.keeping.conftest import STEPS, Town, say
 
 
 async def test_redis_is_lost_and_every_instance_goes_on_on_its_thread(town: Town) -> None:
@@ -62,6 +64,59 @@ async def test_the_transcript_is_restored_and_lacks_what_was_said_since(town: To
     await town.work("recommend", until=None)
     town.check_each_was_asked_once_on_one_thread()
     assert await town.recorded(instance) == 4, "the step after the copy is missing"
+
+
+async def test_redis_and_the_transcript_are_lost_and_every_instance_goes_on_on_its_thread(town: Town) -> None:
+    """What is left says enough: the process whose thread it is, the provider what was said there."""
+    await town.start(3)
+    await town.work("frame", until="evaluate")
+
+    town.stores.restore_redis(None)
+    town.stores.restore_transcript(None)
+    found = await town.found()
+    assert "3 of 3 threads of running instances are not in Redis" in found["thread variables"].said
+    assert found["transcript and Redis"].said.startswith("The transcript is empty")
+
+    await town.work("evaluate", "recommend", until=None)
+    town.check_each_was_asked_once_on_one_thread()
+
+
+async def test_redis_and_the_transcript_are_restored_to_different_moments(town: Town) -> None:
+    [instance, *_] = await town.start(2)
+    transcript = town.stores.copy_transcript()
+    await town.work("frame", until="evaluate")
+    redis = await town.stores.copy_redis()
+    await town.work("evaluate", until="recommend")
+
+    town.stores.restore_redis(redis)
+    town.stores.restore_transcript(transcript)
+    await town.found()
+    await town.work("recommend", until=None)
+    town.check_each_was_asked_once_on_one_thread()
+    assert await town.recorded(instance) == 2, "what was said between is gone"
+
+
+@pytest.mark.parametrize("api", ["responses"], indirect=True)
+@pytest.mark.parametrize("lost", ["redis", "transcript"])
+async def test_where_the_provider_keeps_nothing_the_other_store_tells_what_was_said(town: Town, lost: str) -> None:
+    instances = await town.start(2)
+    await town.work("frame", until="evaluate")
+    if lost == "redis":
+        town.stores.restore_redis(None)
+    else:
+        town.stores.restore_transcript(None)
+    await town.found()
+
+    await town.work("evaluate", "recommend", until=None)
+    calls = [each["body"] for each in town.rig.provider.requests("responses.create")]
+    told = [str(each["input"]) for each in calls if each]  # a probe asks nothing
+    assert len(told) == len(STEPS) * len(instances), "no step was asked twice"
+    last = [each for each in told if "Please do recommend." in each]
+    assert len(last) == len(instances)
+    for each in last:
+        assert "Please do frame." in each
+        assert "Please do evaluate." in each
+    say("The last step was told what both steps before it had said.")
 
 
 async def test_the_engine_is_restored_and_steps_that_it_repeats_are_not_asked_again(town: Town) -> None:

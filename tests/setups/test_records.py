@@ -36,7 +36,7 @@ async def until_task(rig: Rig, instance: str, activity: str) -> str:
 
     async def reached() -> Any:
         incidents = await rig.rest.incidents(instance)
-        assert incidents == [], [each["incidentMessage"] for each in incidents]
+        assert not incidents, "\n".join(each["incidentMessage"] for each in incidents)
         tasks = await rig.rest.get("task", processInstanceId=instance, taskDefinitionKey=activity, maxResults=MOST)
         return next((each["id"] for each in tasks), None)
 

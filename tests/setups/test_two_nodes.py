@@ -19,8 +19,8 @@ from tests.setups.balancer import balancer
 from worker.demo.engine import Engine
 from worker.demo.servers import Valkey
 
-POLL_SECONDS = 3
-LATE_SECONDS = 2.0
+POLL_SECONDS = 5
+LATE_SECONDS = 4.0
 """What a poll, a turn and the question whether it is over may take beside that on a busy machine."""
 INSTANCES = 30
 

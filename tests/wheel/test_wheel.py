@@ -73,3 +73,15 @@ def test_the_demo_runs_in_an_empty_folder_without_a_network_and_leaves_only_what
     assert [list(folder.rglob("*")) for folder in (empty, home)] == [[], []]
     assert left_behind(scratch) == []
     assert {path.name for path in cache.iterdir()} == {"jars", "cockpit-port.lock", "page-port.lock"}
+
+
+def test_the_folder_to_start_with_comes_out_of_it_and_lint_finds_nothing_in_it(installed: Path, tmp_path: Path) -> None:
+    worker = installed / "assistant-worker"
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"}
+    run([worker, "init", "mine"], cwd=tmp_path, env=environment)
+
+    folder = tmp_path / "mine"
+    models = sorted(folder.rglob("*.bpmn"))
+    assert models
+    assert list((folder / "assistants").iterdir())
+    assert "1 model: nothing found." in run([worker, "lint", *models], cwd=folder, env=environment)

@@ -65,6 +65,7 @@ async def test_bare_loop_completes_a_backlog(engine_rest: EngineRest, backlog: M
     assert await finished(engine_rest, backlog) == INSTANCES
 
 
+@pytest.mark.sweep
 async def test_bare_loop_that_writes_leaves_the_variables_that_our_worker_leaves(
     engine_rest: EngineRest, backlog: Model, topic: str, redis_url: str
 ) -> None:
@@ -80,7 +81,10 @@ async def test_bare_loop_that_writes_leaves_the_variables_that_our_worker_leaves
     assert sorted(theirs + theirs) == sorted(both)
 
 
-@pytest.mark.parametrize("client", clients.CLIENTS)
+@pytest.mark.parametrize(
+    "client",
+    [each if each == "javascript" else pytest.param(each, marks=pytest.mark.sweep) for each in clients.CLIENTS],
+)
 @pytest.mark.parametrize("model_seconds", [0, 0.05])
 async def test_client_of_others_completes_a_backlog_with_the_same_answer(
     engine_rest: EngineRest, backlog: Model, topic: str, client: str, model_seconds: float
@@ -135,6 +139,7 @@ async def test_worker_completes_a_backlog_without_a_model_server(
     assert figures.of_round({"instant": result})["instant_own_p50"] > 0
 
 
+@pytest.mark.sweep
 async def test_worker_completes_a_backlog_with_the_model_server(
     engine_rest: EngineRest, backlog: Model, topic: str, redis_url: str
 ) -> None:
@@ -162,6 +167,7 @@ async def test_worker_notes_where_it_stands_on_its_way(engine_rest: EngineRest, 
     assert sum(last["requests"].values()) - sum(first["requests"].values()) == sum(result["requests"].values())
 
 
+@pytest.mark.sweep
 async def test_workers_that_share_a_backlog_are_told_by_a_file_to_stop(
     engine_rest: EngineRest, topic: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -261,6 +267,7 @@ def drawn(measured: Any, grown: Any, folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (folder / "plots").iterdir()}
 
 
+@pytest.mark.sweep
 def test_pictures_are_drawn_of_what_was_stored(tmp_path: Path) -> None:
     figure = {"median": 2.0, "min": 1.0, "max": 3.0}
     names = [f"{name}_{each}" for name in ("bare", "java", "java_second") for each in ("rate", "cpu")]
@@ -305,6 +312,7 @@ def test_many_slots_are_measured_by_what_they_could_do() -> None:
     }
 
 
+@pytest.mark.sweep
 async def test_idle_worker_is_watched_for_a_while(engine_rest: EngineRest, topic: str, redis_url: str) -> None:
     place = Place(engine_rest.base_url, redis_url, topic, settings={"TOPICS": topic, "POLL_SECONDS": "1"})
 
@@ -315,6 +323,7 @@ async def test_idle_worker_is_watched_for_a_while(engine_rest: EngineRest, topic
     assert figures.of_round({"kept_idle": result})["kept_idle_peak"] > 10
 
 
+@pytest.mark.sweep
 async def test_killed_workers_task_is_asked_about_again_by_another(
     engine_rest: EngineRest, topic: str, redis_url: str
 ) -> None:

@@ -14,8 +14,8 @@ from tests.rest import connect
 from worker.demo.engine import Engine, Kind
 from worker.demo.processes import free_port, running
 
-WANTED = os.environ.get("TEST_ENGINE")
-KINDS: tuple[Kind, ...] = ("camunda",) if WANTED == "camunda" else ("operaton", "camunda")
+WANTED = os.environ.get("TEST_ENGINE", "operaton")
+KINDS = [pytest.param(each, marks=() if each == WANTED else pytest.mark.sweep) for each in ("operaton", "camunda")]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -27,7 +27,7 @@ from worker.decisions.verifying import verify
 
 ALTERNATIVES = [f"A{number}" for number in range(8)]
 CRITERIA = [f"C{number}" for number in range(12)]
-JUDGES = [f"judge-{number}" for number in range(5)]
+JUDGES = [f"judge_{number}" for number in range(5)]
 SETS = ("base", "cost", "quality")
 TIMES = 5
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -97,6 +97,8 @@ def measured() -> dict[str, Any]:
     record = build("r1", said, "proposed")
     row = chain.row("change", None, record, AT, facts(record))
     whole = {**record, "rows": [row]}
+    if problems := verify(record, [row]).problems:
+        raise SystemExit(f"the record does not hold, and to verify it would break off early: {problems}")
     started = subprocess.run([sys.executable, "-c", STARTED], check=True, capture_output=True, text=True)
     return {
         "machine": machine.facts(),

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.engines import Elsewhere
 from tests.flow.rig import Rig
 from tests.flow.strict import User, strict, strict_engine, user
 from tests.flow.test_decision_record import JUDGES, panel, part, stage
 from tests.models import call, element, line, loop, process, sub_process, unique
-from tests.rest import MOST, connect
+from tests.rest import MOST, EngineRest, connect
 from tests.setups.test_history_levels import engines, until_over
 from tests.unit.decisions.examples import parts, scores
 from tests.waiting import wait_until
@@ -20,6 +21,7 @@ from worker import bootstrap
 from worker.demo.engine import Engine
 from worker.domain.conversations import EVERYTHING
 from worker.domain.decisions import Decision
+from worker.engine.info import TASK
 from worker.export.verifying import verified
 from worker.transcript import SqlDecisions, open_database
 
@@ -44,17 +46,25 @@ async def until_task(rig: Rig, instance: str, activity: str) -> str:
     return found
 
 
-async def signed(rig: Rig, **started: Any) -> tuple[str, dict[str, Any], Decision]:
-    """Decide, sign and close: the instance, what the engine was told at last, and the record."""
+async def signed(
+    rig: Rig, *, form: str = SIGN, by: EngineRest | None = None, by_hand: str = "", **started: Any
+) -> tuple[str, dict[str, Any], Decision]:
+    """Decide, sign and close: the instance, what the engine was told at last, and the record.
+
+    Whoever signs is logged in `by` this client; `by_hand` is what the record's hash is made before that.
+    """
     records = unique("records")
     tasks = [part(rig, name, value) for name, value in PARTS.items()]
     close = stage(records, "close", record_accepted="approved")
-    model = process(line(*map(element, [*tasks, stage(records, "propose")]), SIGN, element(close), LATER))
+    model = process(line(*map(element, [*tasks, stage(records, "propose")]), form, element(close), LATER))
     await rig.rest.deploy(model)
     await rig.start_worker(**{"topics": f"{rig.topic},{records}"} | started)
     instance = await rig.rest.start(model)
     person = await until_task(rig, instance, "sign")
-    await rig.rest.post(f"task/{person}/complete", {"variables": {"approved": {"value": True, "type": "Boolean"}}})
+    if by_hand:
+        await rig.rest.put(f"process-instance/{instance}/variables/decision_sha256", {"value": by_hand})
+    approved = {"variables": {"approved": {"value": True, "type": "Boolean"}}}
+    await (by or rig.rest).post(f"task/{person}/complete", approved)
     await until_task(rig, instance, "later")
     found = await rig.rest.get(f"process-instance/{instance}/variables", deserializeValues="false")
     async with open_database(str(rig.settings["transcript_url"])) as database:
@@ -170,6 +180,39 @@ async def test_with_the_listed_rights_a_record_is_signed_by_whom_the_engine_know
     assert (said["accepted"], said["void_reason"], said["leader"]) == (True, "", "Y")
     assert identities(record) == [("operation_log", "demo")]
     assert await anchors(kept, record) == (0, 1)
+
+
+@pytest.mark.parametrize("is_hers", [True, False])
+async def test_a_signature_counts_by_who_completed_the_task_and_not_by_whose_it_is(
+    kept: Rig, strict: Rig, user: User, strict_engine: Engine, is_hers: bool
+) -> None:
+    """Ann may complete every task, and is no administrator."""
+    await user.may_all_but()
+    ann = User(strict.rest)
+    await ann.create()
+    await ann.may("UPDATE", TASK)
+    form = f'<bpmn:userTask id="sign" name="Sign" camunda:assignee="{ann.name if is_hers else "ben"}"/>'
+    async with connect(Elsewhere(strict_engine.base_url, strict_engine.kind, ann.name, ann.name)) as by_ann:
+        _, said, record = await signed(strict, form=form, by=by_ann, topics=())
+
+    void = "" if is_hers else "sign was completed by somebody else than who it was given to"
+    assert (said["accepted"], said["void_reason"]) == (is_hers, void)
+    assert identities(record) == [("operation_log", ann.name)], "the record says who it was"
+    assert await anchors(kept, record) == (0, 1)
+
+
+async def test_a_hash_that_an_administrator_changed_by_hand_voids_and_who_verifies_is_told(
+    kept: Rig, strict: Rig, user: User
+) -> None:
+    await user.may_all_but()
+    _, said, record = await signed(strict, by_hand="f" * 64, topics=())
+
+    assert (said["accepted"], said["void_reason"]) == (False, "the hash that sign showed was changed by hand")
+    assert identities(record) == [("operation_log", "demo")]
+    async with bootstrap.connect(kept.build_settings()) as adapters:
+        told = await verified(record, adapters.sources)
+    assert told.problems == [], "what the record had is replaced and holds"
+    assert [each for each in told.notes if "had a value that is no hash of this record" in each] != []
 
 
 async def test_without_the_right_to_history_the_record_names_it_and_no_signature_counts(

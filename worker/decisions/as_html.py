@@ -19,8 +19,11 @@ div.wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { overflow-wrap: break-word; min-width: 3rem; max-width: 24rem; }
+td:first-child:not(:last-child) { min-width: 6rem; }
 td.share { white-space: nowrap; }
-td.share svg { width: 5rem; height: .7rem; margin-left: .5rem; fill: var(--bar); }
+td.share svg { width: 4rem; height: .7rem; margin-right: .5rem; }
+td.share .track { fill: var(--line); } td.share .bar { fill: var(--bar); }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem; }
 @media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
 """
@@ -77,9 +80,9 @@ def _cell(cell: str | Share) -> str:
     if isinstance(cell, str):
         return f"<td>{_text(cell)}</td>"
     width = 100 * min(1.0, max(0.0, cell.share))
-    bar = f'<rect width="{width:.1f}" height="10"/>'
+    bar = f'<rect class="track" width="100" height="10"/><rect class="bar" width="{width:.1f}" height="10"/>'
     drawn = f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{bar}</svg>'
-    return f'<td class="share">{_text(cell.text)}{drawn}</td>'
+    return f'<td class="share">{drawn}{_text(cell.text)}</td>'
 
 
 def _text(text: str) -> str:

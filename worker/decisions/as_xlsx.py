@@ -13,9 +13,13 @@ from worker.decisions.report import Report, Section, Share, report, shown
 _LONGEST: Final = 32_767 // 2
 """Characters that fit into a cell, even if each counts twice."""
 _WIDTHS: Final = {"Name": 26, "Keeps hard limits": 18, "Statement": 40, "Why": 60}
-_FIRST_WIDTH: Final = 60
-_WIDTH: Final = 26
+_FIRST_WIDTH: Final = 40
+_WIDTH: Final = 22
 _COLUMNS: Final = 60
+_LAST: Final = 7
+"""The column up to which words may go: no table has more."""
+_ACROSS: Final = {"words": 0, "fact": 1}
+"""From which column on the last text of a row goes over all that follow, by the row's kind."""
 _LINE: Final = 15
 """Points."""
 _HIGHEST: Final = 405
@@ -54,18 +58,26 @@ class _Writer:
         sheet.set_column(0, 0, _FIRST_WIDTH)
         sheet.set_column(1, _COLUMNS, _WIDTH)
         for row, (kind, texts) in enumerate(_rows(made)):
-            if kind == "plain":
-                sheet.set_row(row, _height(texts))
+            style = getattr(self, "plain" if kind in _ACROSS else kind)
+            if (first := _ACROSS.get(kind)) is not None:
+                # Never with the text, which would be taken for a formula as below.
+                sheet.merge_range(row, first, row, _LAST, "", style)
+            if kind != "title":
+                sheet.set_row(row, _height(texts, _widths(first)))
             for column, text in enumerate(texts):
                 # Never by write(), which takes a text that begins with = for a formula.
-                sheet.write_string(row, column, text, getattr(self, kind))
+                sheet.write_string(row, column, text, style)
 
     def calculated(self, made: Sheet) -> None:
         """Add a sheet that computes. What may be changed is blue, what was recorded grey."""
         sheet = self._sheet(made.title)
         sheet.freeze_panes(1, 0)
+        sheet.repeat_rows(0)
+        widths = [_WIDTHS.get(head, 14) for head in made.head]
+        for row, cells in enumerate(made.rows, start=1):
+            sheet.set_row(row, _height([each if isinstance(each, str) else "" for each in cells], widths))
         for column, head in enumerate(made.head):
-            sheet.set_column(column, column, _WIDTHS.get(head, 14))
+            sheet.set_column(column, column, widths[column])
             sheet.write_string(0, column, head, self.bold)
             style = self.recorded if head.startswith("Recorded") else self.given
             for row, cells in enumerate(made.rows, start=1):
@@ -90,7 +102,8 @@ class _Writer:
 
 def _rows(made: Report) -> Iterator[tuple[str, Sequence[str]]]:
     yield "title", [_cut(made.title)]
-    yield from (("plain", [name, *_pieces(value)]) for name, value in made.facts.items())
+    for name, value in made.facts.items():
+        yield from (("fact", ["" if place else name, piece]) for place, piece in enumerate(_pieces(value)))
     for section in made.sections:
         yield from _section(section)
 
@@ -99,11 +112,11 @@ def _section(section: Section) -> Iterator[tuple[str, Sequence[str]]]:
     yield "plain", []
     yield "title", [section.title]
     for text in [*section.words, *section.points]:
-        yield from (("plain", [piece]) for piece in _pieces(text))
+        yield from (("words", [piece]) for piece in _pieces(text))
     for table in section.tables:
         yield "plain", []
         yield "bold", [table.title]
-        yield "bold", table.head
+        yield "bold", [_cut(each) for each in table.head]
         for row in table.rows:
             yield "plain", [_cut(cell.text if isinstance(cell, Share) else cell) for cell in row]
     for below in section.below:
@@ -111,11 +124,18 @@ def _section(section: Section) -> Iterator[tuple[str, Sequence[str]]]:
             yield from _section(below)
 
 
-def _height(texts: Sequence[str]) -> int:
+def _widths(across: int | None) -> list[int]:
+    """Say how many letters columns of what is read have room for, the one of `across` with all that follow."""
+    widths = [_FIRST_WIDTH, *[_WIDTH] * _LAST]
+    return widths if across is None else [*widths[:across], sum(widths[across:])]
+
+
+def _height(texts: Sequence[str], widths: Sequence[int]) -> int:
     """Guess how high a row has to be for its texts, in points: not every program looks before it prints."""
-    widths = [_FIRST_WIDTH, *[_WIDTH] * len(texts)]
+    # Lines end with a word, and so before the last letter that there is room for.
     lines = (
-        sum(len(line) // width + 1 for line in text.split("\n")) for text, width in zip(texts, widths, strict=False)
+        sum(len(line) // (width - 2) + 1 for line in text.split("\n"))
+        for text, width in zip(texts, widths, strict=False)
     )
     return min(_HIGHEST, _LINE * max(lines, default=1))
 

@@ -21,6 +21,8 @@ _NO_LETTER = re.compile(
 )
 
 _LONG_NAME: Final = 100
+_MOST_COLUMNS: Final = 7
+"""Beside the first one: as many as a sheet of paper has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,11 @@ class _Sections:
         yield Section("Considered Options", points=[self._option(each) for each in self.options])
         yield self._outcome()
         if self.computed:
-            yield Section("Ranking", tables=[self._ranking(), self._scores()])
-            yield Section("How far the order holds", tables=[*self._swaps(), *self._tornado(), *self._chances()])
+            yield Section("Ranking", tables=[self._ranking(), *self._scores()])
+            yield Section(
+                "How far the order holds",
+                tables=[*self._swaps(), *self._tornado(), *self._chances(), *self._information()],
+            )
             yield Section(
                 "Judges and other weights",
                 [*self._agreement(), *self._seats()],
@@ -249,7 +254,7 @@ class _Sections:
         ]
         return Table("Weighted sums", ["Rank", "Option", "Sum", "First over all weights"], rows)
 
-    def _scores(self) -> Table:
+    def _scores(self) -> Iterator[Table]:
         criteria = list(self.computed["shares"])
         scores = self.computed["scores"]
         rows = [
@@ -258,7 +263,7 @@ class _Sections:
             )
             for each, row in self.computed["values"].items()
         ]
-        return Table("Scores, and what they are worth", ["Option", *map(self._name, criteria)], rows)
+        yield from _narrow(Table("Scores, and what they are worth", ["Option", *map(self._name, criteria)], rows))
 
     def _swaps(self) -> list[Table]:
         rows: list[list[str | Share]] = [
@@ -272,25 +277,32 @@ class _Sections:
         return f"{self._name(swap['to'])} at {written(swap['share'], in_percent=True)}" if swap else "nobody"
 
     def _tornado(self) -> list[Table]:
-        rows = [[self._thing(bar["of"]), written(bar["low"]), written(bar["high"])] for bar in self.computed["tornado"]]
-        return [Table("Lead with one thing at its ends", ["Of", "At its low", "At its high"], rows)] if rows else []
+        bars, lead = self.computed["tornado"], written(self.computed["lead"])
+        all_rows = [[self._thing(bar["of"]), written(bar["low"]), written(bar["high"])] for bar in bars]
+        rows = [row for row in all_rows if row[1:] != [lead, lead]]
+        if still := len(all_rows) - len(rows):
+            rows.append([f"{still} that move{'s' if still == 1 else ''} nothing", lead, lead])
+        title = f"Lead, now {lead}, with one thing at its ends"
+        return [Table(title, ["Of", "At its low", "At its high"], rows)] if rows else []
 
     def _thing(self, of: str) -> str:
         return ", ".join(map(self._name, of.split("/")))
 
-    def _chances(self) -> list[Table]:
+    def _chances(self) -> Iterator[Table]:
         names = {"over_weights": "Ranks over all weights"}
         if self.computed["is_uncertain"]:
             names |= {"over_scores": "Ranks over the scores' ranges", "over_both": "Ranks over both"}
-        return [
-            Table(
-                title,
-                ["Option", *(f"Rank {rank}" for rank in range(1, len(self.computed[name]) + 1))],
-                [_row(self._name(each), map(_share, ranks)) for each, ranks in self.computed[name].items()],
-            )
-            for name, title in names.items()
-            if self.computed[name]
-        ]
+        for name, title in names.items():
+            head = ["Option", *(f"Rank {rank}" for rank in range(1, len(self.computed[name]) + 1))]
+            rows = [_row(self._name(each), map(_share, ranks)) for each, ranks in self.computed[name].items()]
+            if rows:
+                yield from _narrow(Table(title, head, rows))
+
+    def _information(self) -> list[Table]:
+        rows = [[self._name(each), written(worth)] for each, worth in self.computed["information"].items()]
+        every = ["everything", written(self.computed["all_information"])]
+        title = "What it would be worth to know, in the sums' unit"
+        return [Table(title, ["Uncertainty", "Worth"], [*rows, every])] if rows else []
 
     def _agreement(self) -> list[str]:
         measured = self.computed["kendall_w"]
@@ -321,7 +333,7 @@ class _Sections:
         rows = [
             [
                 what,
-                self._name(name) if orders == "sets" else name,
+                name if orders in {"judges", "without_judge"} else self._name(name),
                 " > ".join(map(self._name, order["ranking"])),
                 written(order["lead"]),
             ]
@@ -370,17 +382,45 @@ class _Sections:
     def _rows(self) -> list[Table]:
         told = self.record.get("rows", ())
         rows = [
-            [str(row["number"]), row["kind"], _act(row), str(chain.of(row, told)), row["at"], row["content_sha256"]]
+            [
+                str(row["number"]),
+                row["kind"],
+                self._act(row),
+                str(chain.of(row, told)),
+                row["at"],
+                row["content_sha256"],
+            ]
             for row in told
         ]
         return [Table("Rows", ["Row", "Kind", "Says", "Revision", "At", "Content (SHA-256)"], rows)] if rows else []
 
+    def _act(self, row: Mapping[str, Any]) -> str:
+        """Say who signed, held or released it, and by which key the row is said to be signed."""
+        said = [f"{row['facts']['by']}: {row['facts']['why']}"] if row["kind"] in {"hold", "release"} else []
+        said += _signature(hashing.opened(row["facts"], self.record["texts"])) if row["kind"] == "signature" else []
+        said += [f"key {row['signed']['key']}"] if "signed" in row else []
+        return clean("; ".join(said))
 
-def _act(row: Mapping[str, Any]) -> str:
-    """Say who held or released it and why, and by which key it is said to be signed."""
-    said = [f"{row['facts']['by']}: {row['facts']['why']}"] if row["kind"] in {"hold", "release"} else []
-    said += [f"key {row['signed']['key']}"] if "signed" in row else []
-    return clean("; ".join(said))
+
+def _signature(facts: Mapping[str, Any]) -> list[str]:
+    """Say what was signed, where, by whom and how far that is proven. Rows of others tell what they do."""
+    who = _who(facts) or (f"somebody, through {facts['through']}" if facts.get("through") else "somebody")
+    said = [f"{'accepted' if facts.get('accepted') else 'not accepted'} at {facts.get('activity', '?')} by {who}"]
+    said += ["who it was is unproven"] if facts.get("identity") != "operation_log" else []
+    return [*said, f"does not count: {facts['doubt']}"] if facts.get("doubt") else said
+
+
+def _narrow(table: Table) -> Iterator[Table]:
+    """Part a table that is too wide for a sheet of paper; each begins with the first column."""
+    count = -(-(len(table.head) - 1) // _MOST_COLUMNS)
+    if count <= 1:
+        yield table
+        return
+    width = -(-(len(table.head) - 1) // count)
+    for part in range(count):
+        columns = slice(1 + part * width, 1 + (part + 1) * width)
+        head, rows = [table.head[0], *table.head[columns]], [[row[0], *row[columns]] for row in table.rows]
+        yield Table(f"{table.title} ({part + 1} of {count})", head, rows)
 
 
 def clean(text: str) -> str:

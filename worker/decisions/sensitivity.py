@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.decisions import sums
-from worker.decisions.problem import Cell, Problem
+from worker.decisions.problem import Problem
 from worker.decisions.sums import DIGITS, Order, Values
 
 _MORE = 1.2
@@ -78,13 +78,14 @@ def fifths(worth: Values, shares: Mapping[str, float]) -> dict[str, dict[str, tu
 def tornado(problem: Problem, leader: str, among: Sequence[str]) -> list[Bar]:
     """Say what the lead becomes with one score, or all that one uncertainty moves, at its ends; the longest first."""
     moved = {place: uncertainty.id for uncertainty in problem.uncertainties for place in uncertainty.cells}
+    leads = _Leads(problem, leader, among)
     bars = [
-        Bar(uncertainty.id, *(_lead(problem, leader, among, _at(uncertainty.cells, end)) for end in (0, 1)))
+        Bar(uncertainty.id, *(leads.having(_at(uncertainty.cells, end)) for end in (0, 1)))
         for uncertainty in problem.uncertainties
     ]
     for place, cell in problem.pooled.items():
         if place[0] in among and place not in moved and not cell.is_sure:
-            bars.append(Bar("/".join(place), *(_lead(problem, leader, among, {place: end}) for end in cell.ends)))
+            bars.append(Bar("/".join(place), *(leads.having({place: end}) for end in cell.ends)))
     return sorted(bars, key=lambda bar: (-round(abs(bar.high - bar.low), DIGITS), bar.of))
 
 
@@ -92,10 +93,24 @@ def _at(cells: Mapping[tuple[str, str], tuple[float, float]], end: int) -> dict[
     return {place: ends[end] for place, ends in cells.items()}
 
 
-def _lead(problem: Problem, leader: str, among: Sequence[str], scores: Mapping[tuple[str, str], float]) -> float:
-    cells = {**problem.pooled} | {place: Cell(score, score, score) for place, score in scores.items()}
-    totals = sums.sums(sums.values(problem, cells), problem.weights)
-    return sums.lead({each: totals[each] for each in among}, leader)
+class _Leads:
+    """The leader's lead with other scores: only the sums that these change are added up anew."""
+
+    def __init__(self, problem: Problem, leader: str, among: Sequence[str]) -> None:
+        worth = sums.values(problem, problem.pooled)
+        self._worth = {each: worth[each] for each in among}
+        self._shares = problem.weights
+        self._totals = sums.sums(self._worth, self._shares)
+        self._criteria = {each.id: each for each in problem.criteria}
+        self._leader = leader
+
+    def having(self, scores: Mapping[tuple[str, str], float]) -> float:
+        """Say the lead with these scores in place of those that are kept; others' than are compared change nothing."""
+        rows = {each: {**self._worth[each]} for each, _ in scores if each in self._worth}
+        for (alternative, criterion), score in scores.items():
+            if alternative in rows:
+                rows[alternative][criterion] = self._criteria[criterion].value(score)
+        return sums.lead(self._totals | sums.sums(rows, self._shares), self._leader)
 
 
 def without_criterion(problem: Problem, worth: Values, among: Iterable[str]) -> dict[str, Order]:

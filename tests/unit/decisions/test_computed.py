@@ -191,6 +191,24 @@ def test_one_judge_is_never_agreement_and_one_alternative_never_a_ranking(conten
 
 
 @settings(max_examples=25)
+@given(decisions(judges=1))
+def test_a_bar_of_the_tornado_is_the_lead_that_this_score_alone_would_make(content: dict[str, Any]) -> None:
+    figures = compute(content, samples=FEW)
+    [cells] = [each["scores"] for each in content["scores"].values()]
+    by_place = {f"{each['alternative']}/{each['criterion']}": each for each in cells}
+    for bar in figures["tornado"][:3]:
+        cell = by_place[bar["of"]]
+        for side in ("low", "high"):
+            kept = cell["base"]
+            cell["base"] = cell[side]
+            totals = compute(content, samples=FEW)["sums"]
+            cell["base"] = kept
+            leads = totals.pop(figures["leader"])
+            # Both are rounded, the sums before they are taken from each other.
+            assert bar[side] == pytest.approx(leads - max(totals.values()), abs=2e-12)
+
+
+@settings(max_examples=25)
 @given(decisions())
 def test_shares_stay_shares_and_ties_go_by_id(content: dict[str, Any]) -> None:
     figures = compute(content, samples=FEW)

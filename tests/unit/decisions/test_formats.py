@@ -11,13 +11,13 @@ import yaml
 from markdown_it import MarkdownIt
 
 from tests.hostile import OPENINGS, PIECES
-from tests.unit.decisions.examples import at, said, scores
+from tests.unit.decisions.examples import at, parts, said, scores
 from worker.decisions import chain, hashing, schemas
 from worker.decisions.findings import Kind
 from worker.decisions.formats import FORMATS
 from worker.decisions.items import Item
 from worker.decisions.record import Act, Record, build, close, facts
-from worker.decisions.report import SAID, report
+from worker.decisions.report import SAID, Section, report
 from worker.decisions.verifying import verify
 
 FEW = 200
@@ -251,3 +251,96 @@ def test_what_was_found_is_told_in_words() -> None:
     assert "Mismatch: recommendation.why says 82.06, which is no input and was not computed" in known.points
     assert "recommendation.conditions[0] rests on nothing that was computed with" in known.points
     assert "recommended is X, and Y leads" in known.points
+
+
+def section(record: Record, title: str) -> Section:
+    [found] = [each for each in report(record).sections if each.title == title]
+    return found
+
+
+def test_a_table_is_no_wider_than_paper_and_nothing_of_it_is_lost() -> None:
+    criteria = [f"C{number}" for number in range(12)]
+    objectives = [{"id": each, "name": each, "value": {"walk_away": 0, "ideal": 100}} for each in criteria]
+    cells = [
+        {"alternative": each, "criterion": criterion, "base": number}
+        for each in ("X", "Y", "Z")
+        for number, criterion in enumerate(criteria)
+    ]
+    points = [{"objective": each, "points": 1} for each in criteria]
+    frame = {"statement": "Which press is bought?", "decider": "The board"}
+    options = [{"id": each["id"], "name": each["name"]} for each in parts()["alternatives"]["alternatives"]]
+    record = made(
+        frame=frame,
+        alternatives={"alternatives": options},
+        objectives={"objectives": objectives},
+        weights={"sets": [{"id": "base", "kind": "base", "method": "swing", "points": points}]},
+        scores={"one": {"scores": cells}},
+        recommendation={"alternative": None, "why": "…"},
+    )
+    first, second = section(record, "Ranking").tables[1:]
+    assert [each.title for each in (first, second)] == [
+        "Scores, and what they are worth (1 of 2)",
+        "Scores, and what they are worth (2 of 2)",
+    ]
+    assert [*first.head[1:], *second.head[1:]] == [*record["content"]["computed"]["shares"]]
+    assert (first.head[0], second.head[0], first.rows[0][0], second.rows[0][0]) == (
+        *["Option"] * 2,
+        *["The large press"] * 2,
+    )
+    assert {len(row) for table in (first, second) for row in table.rows} == {7}
+
+
+def test_scores_that_move_nothing_are_one_row_of_the_tornado() -> None:
+    record = made(scores={"one": scores(Y_Quality={"sd": 15}, Z_Cost={"low": 39, "high": 41}, Z_Time={"high": 21})})
+    [tornado] = [each for each in section(record, "How far the order holds").tables if each.title.startswith("Lead")]
+    assert tornado.title == "Lead, now 0.05, with one thing at its ends"
+    assert tornado.rows == [["The small press, Quality", "-0.025", "0.125"], ["2 that move nothing", "0.05", "0.05"]]
+
+
+def test_orders_without_a_criterion_name_it_and_what_can_be_known_has_its_worth() -> None:
+    cells = [{"alternative": "Y", "criterion": "Cost", "low": 80, "high": 50}]
+    objectives = parts()["objectives"]["objectives"]
+    objectives[0] |= {"name": "What it costs"}
+    frame = parts()["frame"] | {"uncertainties": [{"id": "fuel", "name": "The price of fuel", "cells": cells}]}
+    record = made(frame=frame, objectives={"objectives": objectives})
+    orders = section(record, "Judges and other weights").tables[-1]
+    assert ["without criterion", "What it costs"] in [row[:2] for row in orders.rows]
+    known = section(record, "How far the order holds").tables[-1]
+    assert (known.head, [row[0] for row in known.rows]) == (
+        ["Uncertainty", "Worth"],
+        ["The price of fuel", "everything"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            {"accepted": True, "identity": "operation_log", "user": "ann", "doubt": ""},
+            "accepted at sign by ann",
+        ),
+        (
+            {"accepted": False, "identity": "unproven", "through": "portal", "doubt": ""},
+            "not accepted at sign by somebody, through portal; who it was is unproven",
+        ),
+        (
+            {"accepted": True, "identity": "operation_log", "user": "ann\u202e", "doubt": "it was ben's"},
+            "accepted at sign by ann\ufffd; does not count: it was ben's",
+        ),
+        (
+            {"accepted": True, "identity": "unproven", "doubt": ""},
+            "accepted at sign by somebody; who it was is unproven",
+        ),
+    ],
+)
+def test_a_signature_says_whose_it_is_how_far_that_is_proven_and_whether_it_counts(
+    told: dict[str, Any], words: str
+) -> None:
+    sealing = hashing.Sealing(GOOD["texts"])
+    source = sealing.source({"of": "person", "activity": "sign", "shown_sha256": GOOD["content_sha256"], **told})
+    row = chain.row("signature", GOOD["rows"][-1], GOOD, datetime.fromisoformat(at(5)), source)
+    record = GOOD | {"rows": [*GOOD["rows"], row], "texts": {**GOOD["texts"], **sealing.used}}
+    [rows] = section(record, "Changes, signatures and holds").tables
+    assert rows.rows[-1][1:3] == ["signature", words]
+    erased = section(record | {"texts": {}}, "Changes, signatures and holds").tables[0].rows[-1][2]
+    assert ("[erased]" in str(erased)) == bool({"user", "through"} & told.keys())

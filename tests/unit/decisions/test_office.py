@@ -105,6 +105,28 @@ def test_a_unit_is_cleaned_like_all_words(name: str) -> None:
     assert "\u202e" not in text
 
 
+def test_a_document_s_columns_have_room_for_words_its_rows_stay_whole_and_its_heads_come_again() -> None:
+    book = Archive("docx", made(dissent={"dissent": [{"who": "Sales", "text": "No."}]}))
+    tables = [each for each in book.elements if each.tag.endswith("}tbl")]
+    own = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+    for table in tables:
+        widths = [int(each.attrib[f"{own}w"]) for each in table.iter(f"{own}gridCol")]
+        assert sum(widths) == pytest.approx(17 / 2.54 * 1440, rel=0.01), "the paper's width without its margins"
+        assert min(widths) > 500, "nine millimetres"
+        heads = [each.attrib[f"{own}val"] for each in table.iter(f"{own}tblHeader")]
+        assert heads == ["0" if table is tables[0] else "1", *["0"] * (len(heads) - 1)]
+        assert {each.attrib[f"{own}val"] for each in table.iter(f"{own}cantSplit")} == {"1"}
+
+
+def test_rows_of_a_workbook_are_high_enough_for_what_stands_in_them() -> None:
+    alternatives = parts()["alternatives"]["alternatives"]
+    alternatives[0] |= {"name": "The large press " * 5}
+    book = Archive("xlsx", made(alternatives={"alternatives": alternatives}))
+    sheet = ElementTree.fromstring(book.parts["xl/worksheets/sheet2.xml"])
+    rows = [each.attrib for each in sheet.iter() if each.tag.endswith("}row")]
+    assert [float(each.get("ht", 15)) for each in rows] == [15, 60, 15, 15]
+
+
 def test_words_that_look_like_formulas_and_links_are_strings_of_a_workbook() -> None:
     book = Archive("xlsx", hostile('=HYPERLINK("https://evil.example")'))
     assert '=HYPERLINK("https://evil.example") The large press' in book.of("t")

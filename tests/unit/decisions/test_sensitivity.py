@@ -90,6 +90,12 @@ def test_scores_that_one_uncertainty_moves_are_one_bar() -> None:
     assert sensitivity.tornado(example, "Y", ALL) == [Bar("fuel", near(0.02), near(0.08))]
 
 
+def test_what_moves_with_an_uncertainty_and_is_not_compared_changes_no_lead() -> None:
+    cells = [{"alternative": each, "criterion": "Cost", "low": 120, "high": 40} for each in ("X", "Y")]
+    frame = parts()["frame"] | {"uncertainties": [{"id": "fuel", "name": "Fuel", "cells": cells}]}
+    assert sensitivity.tornado(given(frame=frame), "Y", ("Y", "Z")) == [Bar("fuel", near(-0.06), near(0.18))]
+
+
 def test_without_a_criterion_the_other_weights_are_rescaled() -> None:
     orders = sensitivity.without_criterion(given(), worth(given()), ALL)
     assert orders["Cost"].sums["X"] == near((0.5 * 0.9 + 0.2 * 0.4) / 0.7)

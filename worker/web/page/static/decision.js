@@ -168,6 +168,13 @@ function Holds({ computed, called }) {
   const swaps = Object.entries(computed.swaps);
   const of = (each) => each.split("/").map(called).join(", ");
   const level = (swap) => (swap ? `${called(swap.to)} at ${percent(swap.share)}` : "nobody");
+  const moves = ({ low, high }) => [low, high].some((end) => figure(end) !== figure(computed.lead));
+  const bars = computed.tornado.filter(moves);
+  const still = computed.tornado.length - bars.length;
+  const leads = [
+    ...bars.map((bar) => [bar.of, [of(bar.of), figure(bar.low), figure(bar.high)]]),
+    ...(still > 0 ? [["*", [`${number(still)} that ${still === 1 ? "moves" : "move"} nothing`, figure(computed.lead), figure(computed.lead)]]] : []),
+  ];
   const ranks = [["over_weights", "Ranks over all weights"], ["over_scores", "Ranks over the scores' ranges"], ["over_both", "Ranks over both"]];
   return html`<section aria-labelledby="holds" class="card part">
     <h2 id="holds">How far the order holds</h2>
@@ -176,8 +183,8 @@ function Holds({ computed, called }) {
     <${Swaps} label="Each weight, and from where on another leads" rows=${swaps.map(([key, swap]) => ({ key, label: called(key), ...swap }))} />
     <${Grid} title="Where another draws level" head=${["Weight", "Share", "Below", "Above"]} rows=${swaps.map(([key, swap]) => [key, [called(key), percent(swap.share), level(swap.down), level(swap.up)]])} />
     ${computed.tornado.length > 0 && html`<h3>Tornado</h3>
-      <${Tornado} label="The lead with one thing at its ends" now=${computed.lead} bars=${computed.tornado.map(({ of: key, ...ends }) => ({ key, label: of(key), ...ends }))} />
-      <${Grid} title=${`The lead, now ${figure(computed.lead)}, with one thing at its ends`} head=${["Of", "At its low", "At its high"]} rows=${computed.tornado.map((bar) => [bar.of, [of(bar.of), figure(bar.low), figure(bar.high)]])} />`}
+      <${Tornado} label="The lead with one thing at its ends" now=${computed.lead} bars=${bars.map(({ of: key, ...ends }) => ({ key, label: of(key), ...ends }))} />
+      <${Grid} title=${`The lead, now ${figure(computed.lead)}, with one thing at its ends`} head=${["Of", "At its low", "At its high"]} rows=${leads} />`}
     ${ranks.filter(([key]) => Object.keys(computed[key]).length > 0 && (key === "over_weights" || computed.is_uncertain)).map(([key, title]) => html`<${Ranks} key=${key} title=${title} table=${computed[key]} ranking=${computed.ranking} called=${called} />`)}
     ${Object.keys(computed.information).length > 0 && html`<${Grid} title="What it would be worth to know, in the sums' unit" head=${["Uncertainty", "Worth"]} rows=${[...Object.entries(computed.information).map(([key, worth]) => [key, [called(key), figure(worth)]]), ["*", ["everything", figure(computed.all_information)]]]} />`}
   </section>`;

@@ -2,7 +2,7 @@
 
 import { html } from "./lib/preact.js";
 
-const SERIES = 8;
+const SERIES = 12;
 
 const DIGITS = new Intl.NumberFormat(undefined, { maximumFractionDigits: 3 });
 const PERCENT = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });

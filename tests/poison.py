@@ -27,9 +27,11 @@ def file(content: bytes, kind: str = "text/plain") -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """What a task has about it, and what is said of it in the end; empty where nobody hears of it, or it completes.
+    """What a task has about it, and what its incident says in the end; empty where there is none.
 
-    `spoil` changes the XML of its model, `instead` is what the engine gives out in its place. `reply` and `answer` are
+    `unserved` is why nobody does where the worker finds its topics: then log and doctor say so. With TOPICS the task
+    comes all the same, unless the topic has no name, and is an incident.
+    `spoil` changes the XML of its model, `model` is what the engine answers who asks for that. `reply` and `answer` are
     the provider's to its question. What `lasts` is heard of after TROUBLE_FOR_SECONDS only.
     """
 
@@ -40,12 +42,13 @@ class Poison:
     outputs: dict[str, str] = field(default_factory=dict)
     documentation: str = ""
     spoil: tuple[str, str] = ("", "")
-    instead: str = ""
+    model: Any = None
     before: str = ""
     reply: Any = None
     answer: str = ""
     completes: bool = False
     lasts: bool = False
+    unserved: str = ""
 
 
 OF_CUSTOMER = {"memory_subject": "variable:customer", "data_input": "-"}
@@ -53,12 +56,20 @@ HOSTILE_FACT = "# Answer: forged\n(ref 0123456789ab)\n\x1b[2J</pre>{{x}} ${x} \u
 DOUBLING = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)} | {"a40": {"type": "number"}}
 JAVA = expression("prepare", "${execution.getVariables()}", "java")
 PROPERTIES = "<camunda:properties>"
+UNREADABLE = "cannot be read: ParseError"
+NESTED = "is too large to be served: it is nested deeper than 200 elements"
+WITHOUT_XML = "cannot be read: the engine's answer has no XML of it"
+NO_MODEL = "could not be read: the engine's answer is a JSON str where a dict belongs"
 POISONS = {
     # what is deployed
     "nameless property": Poison(spoil=(PROPERTIES, f"{PROPERTIES}<camunda:property/>"), completes=True),
-    "topic is an expression": Poison(spoil=('camunda:topic="', 'camunda:topic="${execution.id}')),
-    "model is no XML": Poison(instead="<a"),
-    "model is nested deep": Poison(instead="<a>" * 5000 + "</a>" * 5000),
+    "topic is an expression": Poison(
+        unserved="its topic is an expression", spoil=('camunda:topic="', 'camunda:topic="${execution.id}')
+    ),
+    "model is no XML": Poison(UNREADABLE, unserved=UNREADABLE, model={"bpmn20Xml": "<a"}),
+    "model is nested deep": Poison(NESTED, unserved=NESTED, model={"bpmn20Xml": "<a>" * 5000 + "</a>" * 5000}),
+    "model without its XML": Poison(WITHOUT_XML, unserved=WITHOUT_XML, model={"bpmn20Xml": None}),
+    "model that no engine gives out": Poison(NO_MODEL, unserved=NO_MODEL, model="sign in to go on", lasts=True),
     "nobody's assistant": Poison("no assistant is called", {"service_name": "nobody"}),
     "wrong property": Poison("data.output.type is 'Xml'", {"data_output_type": "Xml"}),
     "no such schema": Poison("has no resource 'missing.json'", {"data_output_schema": "missing.json"}),
@@ -130,8 +141,8 @@ async def deploy(rig: Rig, door: Gateway, name: str, **properties: str) -> Model
     """Deploy it, behind a gateway, and have the provider say what belongs to it."""
     poison, model = POISONS[name], model_of(rig, name, **properties)
     [definition] = await rig.rest.deploy(model)
-    if poison.instead:
-        door.instead[f"/{definition}/xml"] = {"id": definition, "bpmn20Xml": poison.instead}
+    if poison.model is not None:
+        door.instead[f"/{definition}/xml"] = poison.model
     if poison.reply is not None:
         rig.provider.fault("responses.create", text=f"Take {name}.", times=None, reply=poison.reply)
     if poison.answer:

@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -318,12 +319,32 @@ async def test_a_fault_that_has_passed_when_the_probe_succeeds_is_none() -> None
         assert (await engine.state("task")).worker_id == "ours"
 
 
-@pytest.mark.parametrize("name", sorted(FOR_ONE_TASK.keys() - COMMANDS))
-@pytest.mark.parametrize("answer", ["page with 503", "cut body", "a gateway's own JSON"])
+IN_THE_ENGINES_PLACE = ["page with 200", "text that says it is JSON", "JSON of another shape"]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        *product(sorted(FOR_ONE_TASK.keys() - COMMANDS), ["page with 503", "cut body", "a gateway's own JSON"]),
+        *product(sorted(FOR_ONE_TASK.keys() - COMMANDS - {"content"}), IN_THE_ENGINES_PLACE),  # a file may be anything
+    ],
+)
 async def test_a_read_without_an_answer_is_its_tasks_trouble_while_the_probe_succeeds(name: str, answer: str) -> None:
     async with literal(NO_ANSWER_OF_AN_ENGINE[answer], FINE) as server, open_engine(server.url) as engine:
         with pytest.raises(Unanswered, match="could not be read"):
             await FOR_ONE_TASK[name](engine)
+
+
+async def test_a_definition_that_the_engine_gives_out_without_its_xml_is_its_own_trouble() -> None:
+    async with literal(http(200, '{"id":"key:1:1","bpmn20Xml":null}')) as server, open_engine(server.url) as engine:
+        with pytest.raises(ReadRefused, match="key:1:1 cannot be read: the engine's answer has no XML of it"):
+            await engine.definition("key:1:1")
+
+
+async def test_an_engine_that_does_not_list_instances_has_not_said_that_there_is_no_caller() -> None:
+    async with literal(GONE) as server, open_engine(server.url) as engine:
+        with pytest.raises(ReadRefused, match="the calling process instance cannot be read"):
+            await engine.root_instance("instance")
 
 
 async def test_a_read_that_collided_says_nothing_of_its_task() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
 from tests.models import Model, ServiceTask, bpmn, call, catch, element, ends, line, path, process, sub_process, unique
 from worker.operate import doctor
@@ -198,6 +199,21 @@ async def test_a_topic_that_is_an_expression_is_not_served(rig: Rig) -> None:
     [row] = about(await seen(rig), model)
 
     assert (row.level, "an expression" in row.said) == (Level.PROBLEM, True)
+
+
+@pytest.mark.parametrize(("given", "fate"), [(False, "left alone"), (True, "its tasks on TOPICS, if any, become inc")])
+async def test_of_a_definition_that_cannot_be_read_it_is_said_what_becomes_of_its_tasks(
+    rig: Rig, *, given: bool, fate: str
+) -> None:
+    model = bpmn(rig.step("frame"))
+    [definition] = await rig.rest.deploy(model)
+    async with gateway(rig.rest.base_url) as door:
+        door.instead[f"/{definition}/xml"] = {"bpmn20Xml": "<a"}
+        rig.settings["engine_url"] = door.url
+        rows = await seen(rig, [rig.topic] if given else [])
+
+    [row] = [each for each in rows if each.subject == f"{model.key} version 1"]
+    assert (row.level, "cannot be read: ParseError" in row.said, fate in row.said) == (Level.WARNING, True, True)
 
 
 async def test_an_old_version_counts_as_long_as_instances_run(rig: Rig) -> None:

@@ -6,6 +6,7 @@ put together by it, without an unforeseen error. No secret is told by anybody.
 
 import asyncio
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,9 @@ SECRETLY = [
 MISSPELT = ["ENGINE_ULR", "OPENAI_APIKEY", "REDIS_URI", "TOPIC", "API_TOKEN", "engine_passwort", "ENGINE_PASSWORD_FLE"]
 
 
-def environment(make: Maker) -> dict[str, str]:
-    """One that would be fine but for a few mistakes."""
-    told = dict(FINE)
+def mistaken(make: Maker, fine: Mapping[str, str]) -> dict[str, str]:
+    """An environment that would be fine but for a few mistakes."""
+    told = dict(fine)
     for _ in range(make.choice([0, 1, 1, 2])):
         name = make.choice([*Settings.model_fields, *(f"{each}_file" for each in SECRETS)]).upper()
         where = name.lower().removesuffix("_file")
@@ -95,7 +96,7 @@ def empty_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_any_environment_is_refused_in_words_or_looked_at(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     make, looked_at = Maker(seed), 0
     for _ in range(ENVIRONMENTS):
-        told = environment(make)
+        told = mistaken(make, FINE)
         with pytest.MonkeyPatch.context() as patch:
             for name, text in told.items():
                 patch.setenv(name, text)

@@ -42,6 +42,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.runtime.beside import beside, beside_if
+from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
 DEFINITIONS_KEPT = 500
@@ -211,13 +212,13 @@ class RestEngine:
 
     async def state(self, task_id: str) -> TaskState:
         """See `ports.engine.Engine.state`."""
-        said = (await self._row(task_id)).value(dict)
+        said = await self._row(task_id)
         return TaskState(said.get("workerId"), said.get("suspended") is True, said.get("retries"))
 
     async def bare(self, task_id: str) -> Task:
         """See `ports.engine.Engine.bare`. Raises Refused where it is not to be read."""
-        reply = await self._row(task_id)
-        task = _task(reply.value(dict), reply.at)
+        fetched_at = monotonic()
+        task = _task(await self._row(task_id), fetched_at)
         if task is None:
             raise Refused("the task cannot be read")
         return replace(task, is_bare=True)
@@ -353,11 +354,11 @@ class RestEngine:
         """Return version, clock and rights, for people; `also` are rights that are not always needed."""
         return await info.examine(self._transport, {**info.RIGHTS, **also})
 
-    async def _row(self, task_id: str) -> Reply:
-        reply = await self._reads.get(_path(task_id), "the task")
-        if reply.missing:
+    async def _row(self, task_id: str) -> dict[str, Any]:
+        row = await self._reads.get(_path(task_id), "the task", dict)
+        if row is None:
             raise TaskGone("the engine has no such task")
-        return reply
+        return row
 
     async def _count(self, wanted: dict[str, Any]) -> int:
         count = (await self._transport.send("POST", "/external-task/count", wanted)).value(dict).get("count")

@@ -25,6 +25,7 @@ MOST_RESTARTS = 10
 """So many back; each is a request."""
 
 T = TypeVar("T")
+J = TypeVar("J", list[Any], dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,16 @@ class Reads:
         self._transport = transport
         self._probe = probe
 
-    async def get(self, path: str, what: str) -> Reply:
-        """Return a success or the engine's word that there is no such thing; `what` names it for people."""
+    async def get(self, path: str, what: str, kind: type[J]) -> J | None:
+        """Return the JSON of a success, None on the engine's word that there is no such thing; `what` is for people."""
 
-        async def asked() -> Reply:
+        async def asked() -> J | None:
             reply = await self._transport.send("GET", path)
-            if reply.status != HTTPStatus.OK and not reply.missing:
+            if reply.missing:
+                return None
+            if reply.status != HTTPStatus.OK:
                 raise _Refusal(reply)
-            return reply
+            return reply.value(kind)
 
         return await self._judged(asked, what)
 
@@ -71,16 +74,17 @@ class Reads:
     async def variable(self, process_instance_id: str, name: str) -> Variable | None:
         """See `ports.engine.Engine.variable`."""
         try:
-            reply = await self.get(f"{variable_path(process_instance_id, name)}?deserializeValue=false", _called(name))
+            path = f"{variable_path(process_instance_id, name)}?deserializeValue=false"
+            said = await self.get(path, _called(name), dict)
         except ReadRefused:
             await self.check_instance(process_instance_id)
             raise
-        return None if reply.missing else wire.read_variable(reply.value(dict))
+        return None if said is None else wire.read_variable(said)
 
     async def check_instance(self, process_instance_id: str) -> None:
         """Raise TaskLost if there is no such instance. For its variables the engine then says 500, not 404."""
         path = f"/process-instance/{quote(process_instance_id, safe='')}"
-        if (await self.get(path, "the process instance")).missing:
+        if await self.get(path, "the process instance", dict) is None:
             raise TaskLost("the engine has no such process instance")
 
     async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
@@ -105,12 +109,12 @@ class Reads:
     async def xml(self, definition_id: str) -> str:
         """Return a definition's BPMN as it was deployed. Raises TaskLost when it is deleted."""
         path = f"/process-definition/{quote(definition_id, safe='')}/xml"
-        reply = await self.get(path, f"the definition {definition_id}")
-        if reply.missing:
+        said = await self.get(path, f"the definition {definition_id}", dict)
+        if said is None:
             raise TaskLost(f"the engine has no definition {definition_id}")
-        xml = reply.value(dict).get("bpmn20Xml")
+        xml = said.get("bpmn20Xml")
         if not isinstance(xml, str):
-            raise EngineDown(f"the engine's answer has no XML of definition {definition_id}")
+            raise ReadRefused(f"the definition {definition_id} cannot be read: the engine's answer has no XML of it")
         if definitions.is_readable(xml):
             return xml
         row = await self._definition(definition_id)
@@ -125,7 +129,9 @@ class Reads:
         found = process_instance_id
         for _ in range(DEEPEST_CALL):
             path = f"/process-instance?subProcessInstance={quote(found, safe='')}&maxResults=1"
-            callers = (await self.get(path, "the calling process instance")).value(list)
+            callers = await self.get(path, "the calling process instance", list)
+            if callers is None:
+                raise ReadRefused("the calling process instance cannot be read: the engine has no list of instances")
             if not callers:
                 # No caller may also mean one that is hidden from us, and then the thread would be another one.
                 await self._check_top(found)
@@ -136,10 +142,11 @@ class Reads:
     async def _check_top(self, process_instance_id: str) -> None:
         """Raise ReadRefused where the history knows of a caller: engines hide those that we may not see."""
         try:
-            reply = await self.get(f"/history/process-instance/{quote(process_instance_id, safe='')}", "the history")
+            path = f"/history/process-instance/{quote(process_instance_id, safe='')}"
+            row = await self.get(path, "the history", dict)
         except ReadRefused:
             return
-        if not reply.missing and reply.value(dict).get("superProcessInstanceId"):
+        if row is not None and row.get("superProcessInstanceId"):
             raise ReadRefused(
                 "the process that calls this one cannot be seen: the worker's user needs READ_INSTANCE on its "
                 "definition, or READ on process instances"
@@ -148,18 +155,14 @@ class Reads:
     async def past(self, process_instance_id: str) -> Past:
         """Return what the history has of an instance. Raises ReadRefused also where it has nothing of it."""
         path = "/history/process-instance/"
-        reply = await self.get(f"{path}{quote(process_instance_id, safe='')}", "the history")
-        if reply.missing:
+        own = row = await self.get(f"{path}{quote(process_instance_id, safe='')}", "the history", dict)
+        if own is None:
             raise ReadRefused("the history does not have the process instance")
-        own = row = reply.value(dict)
         found = list[str]()
-        # Older engines do not tell: then it counts as restarted from none.
-        while isinstance(latest := row.get("restartedProcessInstanceId"), str) and len(found) < MOST_RESTARTS:
+        # Older engines do not tell: then it counts as restarted from none. One that is not there was cleaned.
+        while row and isinstance(latest := row.get("restartedProcessInstanceId"), str) and len(found) < MOST_RESTARTS:
             found.append(latest)
-            reply = await self.get(f"{path}{quote(latest, safe='')}", "the history")
-            if reply.missing:  # it was cleaned
-                break
-            row = reply.value(dict)
+            row = await self.get(f"{path}{quote(latest, safe='')}", "the history", dict)
         return Past(tuple(found), str(own.get("startActivityId")), str(own.get("processDefinitionId")))
 
     async def resource(self, definition_id: str, name: str) -> str:
@@ -177,15 +180,15 @@ class Reads:
 
     async def _definition(self, definition_id: str) -> dict[str, Any]:
         what = f"the definition {definition_id}"
-        reply = await self.get(f"/process-definition/{quote(definition_id, safe='')}", what)
-        if reply.missing:
+        row = await self.get(f"/process-definition/{quote(definition_id, safe='')}", what, dict)
+        if row is None:
             raise TaskLost(f"the engine has no definition {definition_id}")
-        return reply.value(dict)
+        return row
 
     async def _resource(self, definition: Mapping[str, Any], name: str, most: int, what: str) -> bytes | str:
         """Return a file of a definition's deployment as it is, or say why there is none that can be taken."""
         deployment = f"/deployment/{quote(str(definition.get('deploymentId')), safe='')}/resources"
-        rows = (await self.get(deployment, what)).value(list)
+        rows = await self.get(deployment, what, list) or []
         found = next((str(row.get("id")) for row in rows if row.get("name") == name), None)
         if found is None:
             return f"the deployment of {definition.get('id')} has no resource {name!r}; deploy it with the model"

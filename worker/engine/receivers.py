@@ -68,8 +68,8 @@ class RestReceivers:
     async def task(self, task_id: str) -> UserTask | None:
         """See `ports.handovers.Receivers.task`."""
         path = f"/task/{quote(task_id, safe='')}"
-        reply = await self._reads.get(path, "the user task")
-        return None if reply.missing else await self._task(reply.value(dict))
+        row = await self._reads.get(path, "the user task", dict)
+        return None if row is None else await self._task(row)
 
     async def tasks(self, instance: str) -> Sequence[UserTask]:
         """See `ports.handovers.Receivers.tasks`."""
@@ -85,8 +85,8 @@ class RestReceivers:
     async def _task(self, said: Mapping[str, Any]) -> UserTask:
         """Read a user task, and ask who may have it."""
         path = f"/task/{quote(str(said.get('id')), safe='')}/identity-links?type=candidate"
-        links = await self._reads.get(path, "who may have the user task")
-        rows = [] if links.missing else [row for row in links.value(list)[:MOST_LINKS] if isinstance(row, dict)]
+        links = await self._reads.get(path, "who may have the user task", list) or []
+        rows = [row for row in links[:MOST_LINKS] if isinstance(row, dict)]
         return UserTask(
             id=str(said.get("id")),
             process_instance_id=str(said.get("processInstanceId")),

@@ -75,7 +75,13 @@ def checks(
         usages = models.usages
         look = survey(usages)
         about_topics = given(settings.topics, look, usages, models.labels) if settings.topics else found(look, models)
-        return [*about_topics, *_unread(models), *judged(models, specs, weighing), *taken, *_unkept(models, settings)]
+        return [
+            *about_topics,
+            *_unread(models, settings.topics),
+            *judged(models, specs, weighing),
+            *taken,
+            *_unkept(models, settings),
+        ]
 
     return [Check(AREA, "topics, tasks", examined)]
 
@@ -212,15 +218,13 @@ def _left_out(label: str, topic: str) -> Finding:
     return _finding(f"{label}, topic {topic}", Level.WARNING, "has tasks for assistants, but is not in TOPICS", advice)
 
 
-def _unread(models: Models) -> Iterator[Finding]:
+def _unread(models: Models, given: Sequence[str]) -> Iterator[Finding]:
+    # Whatever comes on a topic that is given is taken for ours, and then nobody can tell what it wants.
+    fate = (
+        "its tasks on TOPICS, if any, become incidents" if given else "its tasks for assistants, if any, are left alone"
+    )
     for id_, reason in sorted(models.unreadable.items()):
-        said = f"{reason}; its tasks for assistants, if any, are left alone"
-        yield _finding(
-            models.labels[id_],
-            Level.WARNING,
-            said,
-            _UNREAD,
-        )
+        yield _finding(models.labels[id_], Level.WARNING, f"{reason}; {fate}", _UNREAD)
 
 
 def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Iterator[Finding]:

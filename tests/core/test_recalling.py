@@ -18,7 +18,7 @@ from tests.fakes.engine import Job
 from worker.domain.memory import Fact, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer
-from worker.errors import MemoryDown, MemoryRefused, ModelUnknown
+from worker.errors import MemoryDown, MemoryRefused, ModelUnknown, NotRedacted
 from worker.modelling.subjects import named
 from worker.redis import RedisOutbox
 from worker.runtime.breaker import FAILURES, OPEN_SECONDS
@@ -169,6 +169,36 @@ async def test_an_error_that_nobody_foresaw_costs_no_turn(core: Core, memory: Fa
     job = await done(core)
     assert job.gone
     assert "secret" not in str(job.results)
+
+
+def plainly(text: str) -> str:
+    return text.replace("frame", "[word]")
+
+
+async def test_a_memory_that_is_apart_is_asked_without_what_must_not_go_there(core: Core, memory: FakeMemory) -> None:
+    core.recalling = Recalling(memory, memory, "default", redacted=plainly)
+    assert meta(await done(core))["of"] == 1
+    [(_, question, _)] = memory.script.named("recall")
+    assert question == "Please do [word]."
+    [wish] = await wishes(core)
+    assert wish is not None
+    assert wish.question == "Frame: Please do frame.", "it is redacted when it is remembered"
+
+
+@pytest.mark.parametrize("error", [NotRedacted("the pattern x takes too long on it"), ValueError("frame")])
+async def test_a_question_that_cannot_be_redacted_is_not_sent_and_makes_no_outage(
+    core: Core, memory: FakeMemory, error: Exception
+) -> None:
+    def cannot(_: str) -> str:
+        raise error
+
+    core.recalling = Recalling(memory, memory, "default", redacted=cannot)
+    with capture_logs() as lines:
+        for _ in range(FAILURES + 1):
+            assert meta(await done(core)) == {"memory": "none", "why": "the question could not be redacted"}
+    assert memory.script.named("recall") == []
+    assert "frame" not in str([each for each in lines if each["event"].startswith("memory")])
+    assert all(wish is not None and wish.generation == 3 for wish in await wishes(core))
 
 
 async def test_a_hostile_fact_stays_material(core: Core, memory: FakeMemory) -> None:

@@ -43,6 +43,23 @@ async def test_the_second_instance_of_a_customer_knows_what_the_first_has_settle
     assert len(zep.users) == 2
 
 
+async def test_what_zep_is_asked_and_given_has_no_address_in_it(remembering: Rig, zep: ZepStandIn) -> None:
+    rig = remembering
+    asked = "Settle the cranes of ann@example.org, DE89 3704 0044 0532 0130 00."
+    step = rig.step("settle", documentation=asked, memory_subject="variable:customer", data_input="customer?")
+    model = await rig.deploy(step)
+    await rig.start_worker()
+    await told(rig, model, "ada")
+    zep.ingest()
+    assert (await told(rig, model, "ada"))["of"] == 1
+    assert "ann@example.org" in rig.questions()[-1], "the model is asked as the task says"
+    sent = [f"{what} {body}" for what, body in zip(zep.requests, zep.bodies, strict=True)]
+    assert not [each for each in sent if "ann@" in each or "0532" in each]
+    searches = [each for each in sent if "search" in each]
+    assert searches
+    assert all("Settle the cranes of [email], [iban]." in each for each in searches)
+
+
 async def test_while_zep_is_away_turns_go_on_and_all_is_there_in_order_when_it_is_back(
     remembering: Rig, zep: ZepStandIn
 ) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tests.fakes.script import Script
+from tests.samples import ACTIVITY, task
 from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, MemoryWish, Settled, Waiting
-from worker.domain.tasks import Activity, Task, Variable
+from worker.domain.tasks import Variable
 from worker.errors import BadRequest
 from worker.turn.recalling import Known, Recalling
 
@@ -19,20 +20,10 @@ ASKED = "Please settle the crane."
 
 async def known_of(recalling: Recalling, customer: str, number: int = 1, wish: MemoryWish | None = None) -> Known:
     """What a turn of a task for a customer is shown."""
-    task = Task(
-        f"task-{number}",
-        "t",
-        "settle",
-        f"instance-{number}",
-        "p:1:1",
-        "p",
-        f"execution-{number}",
-        AT,
-        0.0,
-        variables={"customer": Variable(customer, "String")},
+    of = replace(task(customer=Variable(customer, "String")), id=f"task-{number}")
+    return await recalling.of(
+        of, replace(ACTIVITY, documentation=ASKED), wish or MemoryWish("variable:customer", remember=True)
     )
-    activity = Activity("settle", "Settle", "t", documentation=ASKED)
-    return await recalling.of(task, activity, wish or MemoryWish("variable:customer", remember=True))
 
 
 @dataclass(slots=True)

@@ -70,10 +70,10 @@ conformance-camunda: $(VENV)/dev.stamp
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, with the sweeps, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
-# Then what a real Prometheus sees, the wheel, engines as others set them up, and the image, which says what of the machine it lacks.
+# Then what a real Prometheus sees, the wheel, engines as others set them up, Zep's SDKs, and the image, which says what of the machine it lacks.
 test-all: test sweeps
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow tests/contract/test_engine_sources.py tests/contract/test_engine_receivers.py tests/e2e/test_demo.py $(ARGS)
-	@$(MAKE) --no-print-directory monitoring wheel engines image
+	@$(MAKE) --no-print-directory monitoring wheel engines zep image
 
 # Engines as others set them up: rights, history levels, a path prefix, two nodes; and workers that come and go with the
 # backlog. A quarter of an hour, and again with TEST_ENGINE=camunda.

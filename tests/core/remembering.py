@@ -6,10 +6,24 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tests.fakes.script import Script
-from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, Settled, Waiting
+from tests.samples import ACTIVITY, task
+from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, MemoryWish, Settled, Waiting
+from worker.domain.tasks import Variable
 from worker.errors import BadRequest
+from worker.turn.recalling import Known, Recalling
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+ASKED = "Please settle the crane."
+
+
+async def known_of(recalling: Recalling, customer: str, number: int = 1, wish: MemoryWish | None = None) -> Known:
+    """What a turn of a task for a customer is shown."""
+    of = replace(task(customer=Variable(customer, "String")), id=f"task-{number}")
+    return await recalling.of(
+        of, replace(ACTIVITY, documentation=ASKED), wish or MemoryWish("variable:customer", remember=True)
+    )
 
 
 @dataclass(slots=True)

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.core.remembering import FakeMemory, FakeMemos
 from tests.core.rig import Core
-from worker.domain.memory import Memo
+from worker.domain.memory import Backlog, Memo, Settled, Waiting
 from worker.errors import MemoryDown, MemoryRefused, NotRedacted, TranscriptDown
 from worker.turn.rememberer import ASIDE_FOR, LONGEST_SAID, Rememberer
 
@@ -157,6 +158,63 @@ async def test_an_error_of_the_redaction_that_nobody_foresaw_remembers_nothing_a
     assert remembered(memory) == []
     assert memos.rows[1].late
     assert "Answer" not in str(lines)
+
+
+def counted() -> dict[str, float]:
+    """Answers so far by what became of their being remembered."""
+    name, results = "worker_memory_remembered_total", ("remembered", "proposed", "dropped", "refused", "unredacted")
+    return {each: REGISTRY.get_sample_value(name, {"result": each}) or 0.0 for each in (*results, "delayed")}
+
+
+@pytest.mark.usefixtures("core")
+async def test_each_answer_counts_by_what_became_of_it() -> None:
+    def cannot(text: str) -> str:
+        if "secret" in text:
+            raise NotRedacted("too slow")
+        return text
+
+    class Forgetful(FakeMemos):
+        async def settle(self, done: Waiting, question: str, answer: str) -> Settled:
+            if done.subject.digest == B:
+                self.rows.pop(done.number)  # forgotten meanwhile
+            return await super().settle(done, question, answer)
+
+    class Picky(FakeMemory):
+        async def remember(self, memo: Memo) -> None:
+            if memo.subject.digest == "c" * 32:
+                raise MemoryRefused("too odd")
+            await super().remember(memo)
+
+    memory, memos = Picky(), Forgetful()
+    memos.add(1)
+    memos.add(2, approve=True)
+    memos.add(3, B)
+    memos.add(4, "c" * 32)
+    memos.add(5, "d" * 32, answer="A secret.")
+    memory.script.next("check", MemoryDown("away"))
+    before = counted()
+    await through(memory, memos, cannot)
+    assert {each: count - before[each] for each, count in counted().items()} == {
+        "remembered": 1,
+        "proposed": 1,
+        "dropped": 1,
+        "refused": 1,
+        "unredacted": 1,
+        "delayed": 1,
+    }
+
+
+async def test_what_waits_is_told_as_a_metric(memory: FakeMemory) -> None:
+    class Full(FakeMemos):
+        async def backlog(self) -> Backlog:
+            return Backlog(7, 2, 3)
+
+    await through(memory, Full())
+    told = {
+        each: REGISTRY.get_sample_value("worker_memory_waiting", {"state": each})
+        for each in ("waiting", "late", "proposed")
+    }
+    assert told == {"waiting": 7, "late": 2, "proposed": 3}
 
 
 async def test_a_proposal_is_kept_for_persons_and_not_given_to_the_memory(memory: FakeMemory, memos: FakeMemos) -> None:

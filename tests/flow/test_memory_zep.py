@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.flow.rig import Rig
-from tests.flow.test_memory import all_remembered, patient, told
+from tests.flow.test_memory import (
+    SUBJECTS,
+    all_remembered,
+    patient,
+    tell_tenants_apart,
+    told,
+)
 from tests.zep.stand_in import KEY, Fault, ZepStandIn
 from worker import bootstrap
 from worker.domain.conversations import Subject
@@ -43,6 +49,23 @@ async def test_the_second_instance_of_a_customer_knows_what_the_first_has_settle
     assert len(zep.users) == 2
 
 
+async def test_what_zep_is_asked_and_given_has_no_address_in_it(remembering: Rig, zep: ZepStandIn) -> None:
+    rig = remembering
+    asked = "Settle the cranes of ann@example.org, DE89 3704 0044 0532 0130 00."
+    step = rig.step("settle", documentation=asked, memory_subject="variable:customer", data_input="customer?")
+    model = await rig.deploy(step)
+    await rig.start_worker()
+    await told(rig, model, "ada")
+    zep.ingest()
+    assert (await told(rig, model, "ada"))["of"] == 1
+    assert "ann@example.org" in rig.questions()[-1], "the model is asked as the task says"
+    sent = [f"{what} {body}" for what, body in zip(zep.requests, zep.bodies, strict=True)]
+    assert not [each for each in sent if "ann@" in each or "0532" in each]
+    searches = [each for each in sent if "search" in each]
+    assert searches
+    assert all("Settle the cranes of [email], [iban]." in each for each in searches)
+
+
 async def test_while_zep_is_away_turns_go_on_and_all_is_there_in_order_when_it_is_back(
     remembering: Rig, zep: ZepStandIn
 ) -> None:
@@ -51,14 +74,23 @@ async def test_while_zep_is_away_turns_go_on_and_all_is_there_in_order_when_it_i
     away = Fault("", 503, times=10**6)
     zep.faults.append(away)
     await rig.start_worker()
-    for _ in range(3):
-        instance = await rig.run(model, {"customer": "ada"})
+    instances = [await rig.run(model, {"customer": "ada"}) for _ in range(3)]
+    for instance in instances:
         assert (await rig.meta(instance, "settle"))["recalled"]["memory"] == "none"
     assert zep.messages == []
     away.times = 0
     await all_remembered(rig, within=120)  # half a minute passes before Zep is asked again
+    said = [(each.metadata["instance"], each.role) for each in sorted(zep.messages, key=lambda each: each.received)]
+    assert said == [(instance, role) for instance in instances for role in ("user", "assistant")]
     refs = [each.metadata["ref"] for each in zep.messages]
-    assert (len(refs), len(set(refs))) == (6, 3), "a question and an answer each, once"
+    assert len(set(refs)) == 3
+    assert [refs.count(each) for each in refs] == [2] * 6, "a question and an answer each, once"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+async def test_what_one_tenant_knows_another_never_does(remembering: Rig, zep: ZepStandIn, subject: str) -> None:
+    await tell_tenants_apart(remembering, subject)
+    assert len(zep.users) == 2
 
 
 async def test_what_an_instance_has_left_goes_with_it(remembering: Rig, zep: ZepStandIn) -> None:

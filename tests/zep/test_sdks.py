@@ -233,6 +233,9 @@ async def test_the_adapter_sends_what_the_sdk_sends_for_the_same_calls(rig: Rig,
         for each in of_one.messages
     ]
     theirs = written(zep, begin, await (spoken_v2 if rig.dialect == "v2" else spoken_v4)(sdk, name, rows))
+    # A user, a thread, its messages, two searches, a check, episodes and the ends of all of them.
+    assert len(ours) >= 10
+    assert {what.partition(" ")[0] for what, _ in ours} == {"GET", "POST", "DELETE"}
     assert [each for each in ours if each not in theirs] == []
 
 

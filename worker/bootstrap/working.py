@@ -26,6 +26,7 @@ from worker.chat.ports import ChatPorts
 from worker.chat.trying import Trying
 from worker.chat.visiting import Visiting
 from worker.documents import DocumentReader, FileShelf
+from worker.domain.memory import EMBEDDED
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper, Rewinding
 from worker.engine import Discovery, FixedTopics, HandlerTopics, RestEngine, classic
@@ -358,7 +359,8 @@ async def _remembering(
     meaning = None
     if adapters.embedder is not None and adapters.vectors is not None:
         meaning = await stack.enter_async_context(Meaning(adapters.embedder, adapters.vectors, redacted, stopped))
-    return Recalling(adapters.memory, adapters.facts, memory_engine(settings), meaning)
+    leaves = adapters.memory.name != EMBEDDED
+    return Recalling(adapters.memory, adapters.facts, memory_engine(settings), meaning, redacted if leaves else None)
 
 
 def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> RecordTurn:

@@ -115,7 +115,7 @@ FEEDBACK = Counter(
 )
 RECALLS = Counter(
     "worker_memory_recalls",
-    "Questions by what was recalled: recalled, nothing, no_subject, late, down, refused or paused.",
+    "Questions by what was recalled: recalled, nothing, no_subject, late, down, refused, paused or unredacted.",
     ["result"],
 )
 RECALL_SECONDS = Histogram(

@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, TextClause, bindparam, delete, literal, null, select
@@ -15,15 +16,15 @@ from worker.runtime.beside import beside_if
 from worker.transcript.database import Database
 from worker.transcript.hurried import Hurried, Rows
 from worker.transcript.tables import memory_facts, memory_subjects
-from worker.transcript.vectors import SqlVectors
+from worker.transcript.vectors import SqlVectors, distance
 from worker.transcript.words import clean, words
 from worker.transcript.writing import forget
 
 T = TypeVar("T")
 RANKS = 60
 """Added to a rank before ranks are compared, so that the first of one order does not outweigh all of another."""
-LARGE = 20_000
-"""Characters of words from which on to compare them takes more than a millisecond or two."""
+LARGE = 200_000
+"""Characters of words from which on to compare them may take 5 ms: for less no thread makes way for the loop."""
 
 
 class EmbeddedMemory:
@@ -58,7 +59,8 @@ class EmbeddedMemory:
 
     async def _with_distances(self, vectors: SqlVectors, subject: MemorySubject, meaning: Sequence[float]) -> Rows:
         try:
-            return await self._hurried.rows(_newest(vectors.distance(meaning)), subject=subject.digest)
+            query = _newest_by_meaning(len(meaning))
+            return await self._hurried.rows(query, subject=subject.digest, **vectors.asked(meaning))
         except (TranscriptDown, Unstorable):
             # Table or extension may have gone, as with a database that was restored: it is looked for again.
             vectors.is_ready = False
@@ -112,14 +114,19 @@ class EmbeddedMemory:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
 
 
-def _newest(distance: ColumnElement[Any] | TextClause) -> Select[Any]:
+def _newest(how_far: ColumnElement[Any] | TextClause) -> Select[Any]:
     columns = ("id", "text", "said_at", "process_instance_id", "ref", "words")
     return (
-        select(*(memory_facts.c[name] for name in columns), distance)
+        select(*(memory_facts.c[name] for name in columns), how_far)
         .where(memory_facts.c.subject == bindparam("subject"), memory_facts.c.state == literal("approved"))
         .order_by(memory_facts.c.number.desc())
         .limit(NEWEST)
     )
+
+
+@lru_cache(maxsize=8)
+def _newest_by_meaning(count: int) -> Select[Any]:
+    return _newest(distance(count))
 
 
 _BY_WORDS = _newest(null())

@@ -6,6 +6,7 @@ nothing of it: what they delete of facts takes its numbers along.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import TextClause, text
@@ -50,6 +51,12 @@ _DISTANCE: Final = """
 (SELECT CASE WHEN vector_dims(v.embedding) = {count} THEN v.embedding <=> CAST(CAST(:numbers AS text) AS vector) END
     FROM memory_vectors v WHERE v.fact_id = memory_facts.id AND v.model = :model)
 """
+
+
+@lru_cache(maxsize=8)
+def distance(count: int) -> TextClause:
+    """Tell how far a fact is from so many numbers, as a column beside facts; null where nobody knows."""
+    return text(_DISTANCE.format(count=count))
 
 
 class SqlVectors:
@@ -100,9 +107,9 @@ class SqlVectors:
 
         await self._database.write(work)
 
-    def distance(self, numbers: Sequence[float]) -> TextClause:
-        """Tell how far a fact is from these numbers, as a column beside facts; null where nobody knows."""
-        return text(_DISTANCE.format(count=len(numbers))).bindparams(numbers=_written(numbers), model=self.model)
+    def asked(self, numbers: Sequence[float]) -> Mapping[str, str]:
+        """Return the values of `distance` for these numbers."""
+        return {"numbers": _written(numbers), "model": self.model}
 
 
 async def _made(connection: AsyncConnection) -> bool:

@@ -1,7 +1,7 @@
 """What a question is shown of the memory: recalled before the hold, for a moment at most, and never needed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
@@ -10,11 +10,12 @@ import structlog
 
 from worker.domain.memory import LONGEST_QUESTION, LONGEST_TEXT, Fact, MemorySubject, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Activity, Task
-from worker.errors import MemoryDown, MemoryRefused
+from worker.errors import MemoryDown, MemoryRefused, NotRedacted
 from worker.modelling import prompt
 from worker.modelling.properties import prompt_parameter
 from worker.modelling.subjects import subject_of
 from worker.ports.memory import Memory, Subjects
+from worker.runtime.beside import beside
 from worker.runtime.breaker import Breaker, BreakerOpen
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
@@ -30,7 +31,7 @@ LONGEST_ASKED = 4000
 LONGEST_FACT = LONGEST_QUESTION + LONGEST_TEXT + 100
 """Characters: those that we write have no more."""
 
-Why = Literal["late", "down", "refused", "paused"]
+Why = Literal["late", "down", "refused", "paused", "unredacted"]
 log = structlog.get_logger()
 
 
@@ -54,14 +55,23 @@ def _cut(facts: Sequence[Fact]) -> list[Fact]:
 class Recalling:
     """Recalls for turns. `engine` is empty where engines share what is remembered.
 
-    With `meaning` it goes by what questions mean as well, where that is known in time.
+    With `meaning` it goes by what questions mean as well, where that is known in time. `redacted` takes out of
+    questions what must not go to a memory that is apart.
     """
 
-    def __init__(self, memory: Memory, subjects: Subjects, engine: str, meaning: Meaning | None = None) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        subjects: Subjects,
+        engine: str,
+        meaning: Meaning | None = None,
+        redacted: Callable[[str], str] | None = None,
+    ) -> None:
         self._memory = memory
         self._subjects = subjects
         self._engine = engine
         self._meaning = meaning
+        self._redacted = redacted
         self._breaker = Breaker()
 
     async def of(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
@@ -90,6 +100,7 @@ class Recalling:
     async def _recall(self, subject: MemorySubject, asked: str, most: int) -> tuple[list[Fact], Why | None, int | None]:
         """Return what is known, why there is nothing, and the subject's generation; None where nobody could tell."""
         generation, facts = None, list[Fact]()
+        found: tuple[list[Fact], Why | None]
         try:
             first = self._breaker.enter()
         except BreakerOpen:
@@ -101,32 +112,57 @@ class Recalling:
                 generation = 0 if known is None else known.generation
                 if known is not None and most:
                     facts = _cut(await self._known(known, asked, most))[:most]
-        except TimeoutError:
-            return *self._missed("late", f"no answer within {DEADLINE_SECONDS} s", first=first), generation
-        except MemoryDown as exc:
-            return *self._missed("down", str(exc), first=first), generation
-        except MemoryRefused as exc:
-            return *self._missed("refused", str(exc), REFUSED_PAUSE, first=first), generation
         except Exception as exc:  # noqa: BLE001 - whatever it is, no turn fails for it
-            log.error(Event.MEMORY_CRASHED, trace=trace(exc))
-            return *self._missed("down", "an unforeseen error", first=first), generation
+            found = [], self._missed(exc, first=first)
         except BaseException:  # broken off
             self._breaker.left(first=first)
             raise
+        else:
+            found = facts, None
+            if self._breaker.answered(first=first):
+                log.info(Event.MEMORY_UP)
         finally:
             metrics.RECALL_SECONDS.observe(monotonic() - began)
-        if self._breaker.answered(first=first):
-            log.info(Event.MEMORY_UP)
-        return facts, None, generation
+        return *found, generation
 
     async def _known(self, subject: MemorySubject, asked: str, most: int) -> list[Fact]:
         meaning = None if self._meaning is None else await self._meaning.of(asked)
-        return await self._memory.recall(subject, asked, most, meaning=meaning)
+        return await self._memory.recall(subject, await self._plain(asked), most, meaning=meaning)
 
-    def _missed(self, why: Why, reason: str, pause: timedelta | None = None, *, first: bool) -> tuple[list[Fact], Why]:
+    async def _plain(self, asked: str) -> str:
+        """Return a question as the memory may read it. Raises NotRedacted where that is not known in time."""
+        if self._redacted is None:
+            return asked
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS / 2):  # the rest is for the memory
+                return await beside(self._redacted, asked)
+        except NotRedacted:
+            raise
+        except TimeoutError:
+            raise NotRedacted("to redact the question takes too long") from None
+        except Exception as exc:
+            log.error(Event.MEMORY_CRASHED, trace=trace(exc))
+            raise NotRedacted("an unforeseen error") from exc
+
+    def _missed(self, error: Exception, *, first: bool) -> Why:
+        why: Why = "down"
+        reason, pause = str(error), None
+        match error:
+            case NotRedacted():
+                self._breaker.left(first=first)  # the memory was not asked
+                return "unredacted"
+            case TimeoutError():
+                why, reason = "late", f"no answer within {DEADLINE_SECONDS} s"
+            case MemoryRefused():
+                why, pause = "refused", REFUSED_PAUSE
+            case MemoryDown():
+                pass
+            case _:
+                log.error(Event.MEMORY_CRASHED, trace=trace(error))
+                reason = "an unforeseen error"
         if self._breaker.failed(pause, first=first):
             log.warning(Event.MEMORY_DOWN, reason=reason)
-        return [], why
+        return why
 
 
 NOTHING = Known()
@@ -135,5 +171,6 @@ _WHY: dict[Why, str] = {
     "late": f"no answer within {DEADLINE_SECONDS} s",
     "down": "the memory cannot be reached",
     "refused": "the memory refuses us",
+    "unredacted": "the question could not be redacted",
     "paused": "the memory was away, and is left alone for a while",
 }

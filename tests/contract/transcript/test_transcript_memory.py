@@ -256,6 +256,41 @@ async def test_who_gives_up_waits_no_longer(database: Database, transcript: SqlT
     assert time.monotonic() - began < 10, "not at the end of what it was asked"
 
 
+async def test_who_asks_for_something_slow_holds_up_no_other(
+    database: Database, transcript: SqlTranscriptWriter
+) -> None:
+    await transcript.ping()
+    hurried = database.hurried()
+    slow = asyncio.create_task(hurried.rows(_slow(database)))
+    async with asyncio.timeout(20):
+        for number in range(3):
+            assert await hurried.rows(select(literal(number))) == [(number,)]
+    assert not slow.done()
+    slow.cancel()
+    await asyncio.wait({slow})
+
+
+async def test_a_burst_is_answered_to_the_last(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    await transcript.record(remembered(1), remembered(2, BOB, "instance-2"))
+    await settled(memos)
+    found = await asyncio.gather(*(known(memory, (ADA, BOB)[number % 2]) for number in range(100)))
+    assert found == [["Asked: Settle 1.\nAnswered: Answer 1."], ["Asked: Settle 2.\nAnswered: Answer 2."]] * 50
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+async def test_a_server_that_has_hung_up_costs_no_recall(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    for _ in range(2):
+        assert len(await known(memory)) == 1
+        place.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'assistant-worker'")
+    assert len(await known(memory)) == 1
+
+
 def _slow(database: Database) -> Any:
     """Ask for something that takes half a minute."""
     if not database.is_sqlite:

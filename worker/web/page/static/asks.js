@@ -1,6 +1,6 @@
 // What people ask of a conversation's assistant, and how that stands. An ask is safe once the worker has taken it.
 
-import { html, useState } from "./lib/preact.js";
+import { html, useEffect, useRef, useState } from "./lib/preact.js";
 import { get, id, newId, post, remove } from "./api.js";
 import { useFollowed } from "./follow.js";
 import { Handover, handoversOf } from "./handover.js";
@@ -31,14 +31,20 @@ async function read(page, session) {
 
 // In a conversation that is nobody else's, messages and answers stand above: only what is not answered is listed.
 // `near` is the address whose view has the answers, where that is not the one of the conversation that they are in.
-export function Asks({ page, session, runs, free, first, answered, near }) {
+// `pulse` changes when somebody else may have asked, too.
+export function Asks({ page, session, runs, free, first, pulse, answered, near }) {
   const [asks, see] = useState(first);
   const look = async () => {
     const now = (await asksOf(page, session)) ?? asks;
     if (now.items.some((each) => each.answer && !asks.items.some((before) => before.id === each.id && before.answer))) answered().catch(() => {}); // the next look brings it
     see(now);
   };
-  useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
+  const { hurry } = useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
+  const known = useRef(pulse);
+  useEffect(() => {
+    if (known.current !== pulse) hurry();
+    known.current = pulse;
+  }, [pulse]);
   const mayAsk = page.me.rights.includes("ask");
   const shown = asks?.items.filter((each) => !free || each.state !== "answered");
   if (asks === null || (!mayAsk && !shown.length)) return null;

@@ -3,6 +3,7 @@
 from worker.redis.anchors import RedisAnchors
 from worker.redis.budgets import RedisBudgets
 from worker.redis.connect import open_redis
+from worker.redis.feed_counts import RedisFeedCounts
 from worker.redis.fleet import RedisFleet
 from worker.redis.format import RedisFormat
 from worker.redis.heartbeat import RedisHeartbeat
@@ -23,6 +24,7 @@ __all__ = [
     "Inspection",
     "RedisAnchors",
     "RedisBudgets",
+    "RedisFeedCounts",
     "RedisFleet",
     "RedisFormat",
     "RedisHeartbeat",

@@ -336,7 +336,10 @@ class Settings(BaseSettings):
         500, ge=0, le=10_000, description="People who may read along at this worker at once, each a feed."
     )
     feed_most_each: int = Field(
-        100, ge=1, le=10_000, description="How many of these feeds may be of one token; without tokens, of everybody."
+        100,
+        ge=1,
+        le=10_000,
+        description="Feeds of one person, or token, at all workers together; without tokens, of everybody at each.",
     )
 
     trace_propagation: Literal["given", "always"] = Field(

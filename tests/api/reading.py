@@ -9,6 +9,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.feeds_page import hold_event
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -39,6 +41,7 @@ class EventStream:
             if line == "\n" and "data" in fields:
                 self.last_id = fields.get("id", self.last_id)
                 self.heard.append(Heard(fields["event"], json.loads(fields["data"]), fields.get("id", "")))
+                hold_event(self.heard[-1].kind, self.heard[-1].data, self.heard[-1].id)
                 if not kinds or self.heard[-1].kind in kinds:
                     return self.heard[-1]
                 fields = {}

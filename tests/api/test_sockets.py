@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -12,12 +12,17 @@ import pytest
 from tests.api.client import GUEST, OPERATOR, VIEWER, Api
 from tests.api.conftest import KEYS
 from tests.api.test_feeds import NORTH, A, B, Served, serving
+from tests.feeds_page import hold_message
 from tests.hostile import PIECES
+from tests.records import START
 from tests.waiting import wait_until
 from worker.domain.conversations import Subject
+from worker.domain.watching import TurnSeen
 from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptWriter
 from worker.web.api import Access, gate, server
+from worker.web.feeds.events import Kind
+from worker.web.feeds.place import Place
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ async def served(database: Database, transcript: SqlTranscriptWriter) -> AsyncIt
 
 
 class Client:
-    """One socket. `heard` is all that it was told, by feeds."""
+    """One socket. `heard` is all that it was told."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -39,8 +44,7 @@ class Client:
     async def next(self, *kinds: str) -> dict[str, Any]:
         """Read until a message of one of these kinds, of any kind if none is named."""
         while True:
-            message: dict[str, Any] = await self.socket.receive_json(timeout=20)
-            self.heard.append(message)
+            message = self._hear(await self.socket.receive_str(timeout=20))
             if not kinds or message["type"] in kinds:
                 return message
 
@@ -62,7 +66,14 @@ class Client:
             message = await self.socket.receive(timeout=20)
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return self.socket.close_code, self.heard[-1]["type"] if self.heard else None
-            self.heard.append(json.loads(message.data))
+            self._hear(message.data)
+
+    def _hear(self, text: str) -> dict[str, Any]:
+        """Read a message, which has to be as the page about feeds says."""
+        message: dict[str, Any] = json.loads(text)
+        self.heard.append(message)
+        hold_message(message)
+        return message
 
 
 @asynccontextmanager
@@ -106,6 +117,30 @@ async def test_one_socket_reads_several_things_along(served: Served) -> None:
     async with connected(served) as client:
         await client.say(type="subscribe", feed="again", instance="instance-a", after=heard["id"])
         assert (await client.next("delta"))["data"]["offset"] == 5
+
+
+async def test_every_event_is_told_as_the_page_about_feeds_has_it(served: Served) -> None:
+    """All of them are heard once here; `Client` holds each against the page."""
+    await served.transcript.end([A], START)
+    async with connected(served) as client:
+        await client.say(type="subscribe", feed="a", session=A)
+        while not {"message", "state", "ended"} <= {each["type"] for each in client.heard}:
+            await client.next()
+        served.windows.turns[KEYS["a"]] = TurnSeen("task-9", "intent", 1, is_held=True, is_repair=False)
+        assert (await client.next("state"))["data"]["steps"]
+        served.windows.tell(KEYS["a"], "Take ", task="task-9")
+        await client.next("delta")
+        served.windows.tell(KEYS["a"], "Leave ", task="task-9", run=2)
+        await client.next("restarted")
+        await client.next("delta")
+        served.windows.told_at[KEYS["a"]] -= 60
+        assert (await client.next("lost"))["data"]["task_id"] == "task-9"
+        gone = Place({A: 1_000}, {A: ("0123456789ab-7", 3)}).dump()
+        await client.say(type="subscribe", feed="b", session=A, after=gone)
+        assert (await client.next("lost"))["data"] == {"session_id": A}
+        await served.transcript.remove([Subject("default", instance=KEYS["a"].scope)])
+        await client.next("closing")
+    assert {each["type"] for each in client.heard} == {"subscribed", *get_args(Kind)}
 
 
 async def test_a_socket_passes_the_gate_as_every_request_does(served: Served) -> None:

@@ -5,7 +5,7 @@ import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -27,6 +27,7 @@ from worker.domain.threads import Answer, Outcome, Thread, ThreadKey
 from worker.domain.watching import Look, Speaker, TurnSeen
 from worker.ending.rewinding import Rewinding
 from worker.ending.rewinding import Wish as RewindWish
+from worker.ending.rounds import Kind as Retained
 from worker.errors import (
     AskedOtherwise,
     BadRequest,
@@ -37,6 +38,8 @@ from worker.errors import (
     TranscriptDown,
 )
 from worker.redis import RedisWindows
+
+DAY = 25 * 3600
 
 
 def meta(job: Any, output: str) -> dict[str, Any]:
@@ -228,6 +231,55 @@ async def test_a_message_that_comes_again_is_answered_once(chatting: Chatting) -
     assert (again.id, again.state) == (first.id, State.ANSWERED)
     assert other.id != first.id
     assert len(chatting.provider.asked) == calls + 1
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["the process runs", "it has ended since"])
+async def test_a_message_that_comes_again_a_day_later_is_the_one_that_was_answered(
+    chatting: Chatting, *, ends: bool
+) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        first = await chatting.answered("a", client_id="x")
+    calls = len(chatting.provider.asked)
+    if ends:
+        chatting.closing.finish("a")
+        await chatting.closing.close()
+    await asyncio.sleep(DAY)
+    async with chatting.answering():
+        assert await chatting.ask("a", client_id="x") == first
+        with pytest.raises(AskedOtherwise):
+            await chatting.ask("a", "Why not?", client_id="x")
+        await asyncio.sleep(60)
+
+    assert await chatting.now(first) == first
+    assert len(chatting.provider.asked) == calls
+    assert [each.id for each in await chatting.messages()].count(str(first.answer)) == 1
+
+
+@pytest.mark.parametrize("kind", get_args(Retained))
+async def test_a_message_that_comes_again_when_retention_has_taken_its_conversation_is_refused(
+    chatting: Chatting, kind: Retained
+) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        first, session = await chatting.answered("a", client_id="x"), await chatting.session("a")
+    calls = len(chatting.provider.asked)
+    chatting.closing.finish("a")
+    await chatting.closing.sweep(kind=kind)
+    await asyncio.sleep(DAY)
+    async with chatting.answering():
+        match kind:
+            case "keep":
+                assert await chatting.ask("a", client_id="x") == first
+            case "anonymise":
+                with pytest.raises(Erased):
+                    await chatting.ask("a", client_id="x")
+            case "remove":  # of which the API finds no session; this is who asks while it is removed
+                with pytest.raises(Erased):
+                    await chatting.desk.ask(session, ADA, Wish("x", first.text))
+        await asyncio.sleep(60)
+
+    assert len(chatting.provider.asked) == calls
 
 
 async def test_asks_of_one_thread_are_answered_in_their_order_and_those_of_others_meanwhile(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +14,10 @@ from worker.domain.conversations import EVERYTHING, Definitions, Limits, Message
 from worker.domain.threads import ThreadKey
 from worker.domain.watching import Speaker, TaskSeen, TurnSeen
 from worker.errors import BadCursor
+from worker.web.feeds.admission import TooMany
 from worker.web.feeds.events import Event
 from worker.web.feeds.feed import REVOKED, Feed
-from worker.web.feeds.feeds import Feeds, TooMany
+from worker.web.feeds.feeds import Feeds
 from worker.web.feeds.place import Place
 
 KEY, CRITIC = key(), key(assistant="critic")
@@ -592,17 +593,20 @@ async def test_what_is_heard_of_an_answer_costs_no_read_of_the_record(world: Wor
 
 
 async def test_there_are_so_many_feeds_and_so_many_of_one_person(world: World) -> None:
-    with world.feeds.admitted("a"), world.feeds.admitted("a"), world.feeds.admitted("a"):
-        with world.feeds.admitted("a"), world.feeds.admitted("a"):
-            with pytest.raises(TooMany, match="5 feeds of yours"), world.feeds.admitted("a"):
-                pass
-            with ExitStack() as stack:
-                for _ in range(5):
-                    stack.enter_context(world.feeds.admitted("b"))
-                with pytest.raises(TooMany, match="no room"), world.feeds.admitted("c"):
-                    pass
-        with world.feeds.admitted("a"):
-            pass
+    async def opened(person: str, count: int, stack: AsyncExitStack) -> None:
+        for _ in range(count):
+            await stack.enter_async_context(world.feeds.admitted(person))
+
+    async with AsyncExitStack() as first, AsyncExitStack() as others:
+        await opened("a", 3, first)
+        await opened("a", 2, others)
+        with pytest.raises(TooMany, match="5 feeds of yours"):
+            await opened("a", 1, others)
+        await opened("b", 5, others)
+        with pytest.raises(TooMany, match="no room"):
+            await opened("c", 1, others)
+        await others.aclose()
+        await opened("a", 1, first)
 
 
 async def test_nothing_is_looked_at_that_nobody_reads(world: World) -> None:

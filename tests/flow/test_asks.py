@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.asks import ask
+from tests.core.test_ask_crashes import Crash, crashes
 from tests.flow.command import Forked, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
@@ -263,36 +264,38 @@ async def test_two_workers_answer_the_asks_of_many_threads_once_each(kept: Rig) 
     assert kept.calls("responses.create") == 12
 
 
+ALWAYS = {"after:asks.claim", "after:provider.ask", "after:threads.keep_answer", "before:asks.settle"}
+"""Where a worker is killed with every run of the tests, and not in the sweeps alone."""
+
+
 @pytest.mark.parametrize(
-    "point",  # every one is tried on fakes
-    [
-        "after:asks.claim",
-        "after:provider.ask",
-        "after:threads.keep_answer",
-        "before:asks.settle",
-    ],
+    "crash",
+    [pytest.param(each, marks=[] if each.point in ALWAYS else pytest.mark.sweep, id=str(each)) for each in crashes()],
 )
-async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(kept: Rig, point: str) -> None:
+async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(kept: Rig, crash: Crash) -> None:
     model = await kept.deploy(kept.step("one"), kept.step("two", topic=f"{kept.topic}_never"))
+    before = [] if crash.is_first else ["Before?"]
     async with client(kept) as person:
-        first = await kept.start_worker(chat_slots=0)
+        first = await kept.start_worker()
         instance = await kept.rest.start(model)
         await kept.until_open(instance, "two")
         await arrived(kept, instance, 2)
+        for text in before:
+            await person.answered(instance, text, "before")
         await first.stop()
         asked = await handed_in(kept, instance)
         settings = {"topics": f"{kept.topic}_never_either"}
-        async with running(Forked(environment(kept, **settings) | {"WORKER_FAIL_POINT": point})) as dying:
+        async with running(Forked(environment(kept, **settings) | {"WORKER_FAIL_POINT": crash.point})) as dying:
             assert await dying.exit_code() == -9
         await kept.start_worker(**settings)
         over = await person.over({"id": asked.id}, 90)
         # The dead one may have been about to write it: then that is due again half a minute later.
-        said = await arrived(kept, instance, 4, seconds=60)
+        said = await arrived(kept, instance, 4 + 2 * len(before), seconds=60)
 
     assert (over["state"], over["failure"]) == ("answered", "")
-    assert [each.content for each in said if each.user] == ["Why so?"]
+    assert [each.content for each in said if each.user] == [*before, "Why so?"]
     assert over["answer"] in {each.id for each in said}
-    assert kept.calls("responses.create") == 2
+    assert kept.calls("responses.create") == 2 + len(before)
 
 
 async def handed_in(rig: Rig, instance: str) -> Ask:

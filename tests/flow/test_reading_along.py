@@ -34,11 +34,12 @@ class Reader:
 
 
 @asynccontextmanager
-async def reader_of(rig: Rig, **settings: object) -> AsyncIterator[Reader]:
-    """Start a worker, and read at it."""
+async def reader_of(rig: Rig, token: str = "", **settings: object) -> AsyncIterator[Reader]:
+    """Start a worker, and read at it, with a token if it wants one."""
     port = free_port()
     await rig.start_worker(api_port=port, **settings)
-    async with aiohttp.ClientSession() as session:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with aiohttp.ClientSession(headers=headers) as session:
         reader = Reader(session, port)
         await wait_until(reader.answers, what="the API")
         yield reader

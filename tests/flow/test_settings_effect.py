@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from yarl import URL
 
 from tests.contract.redis_wire import wire
 from tests.contract.test_redis_tls import PAIR
@@ -817,26 +818,30 @@ async def test_api_frames_are_whose_pages_may_show_ours(rig: Rig, tmp_path: Path
     assert "frame-ancestors https://cockpit.example" in policies[0]
 
 
-async def feeds_that_open(rig: Rig, tokens: list[str], **settings: int) -> list[int]:
-    """Open a feed for each token, and return how each is answered."""
-    port, known = free_port(), dict.fromkeys(tokens, "operator")
+async def feeds_that_open(rig: Rig, tokens: list[str], workers: int = 1, **settings: int) -> list[int]:
+    """Open a feed for each token, at one worker after the other, and return how each is answered."""
+    known = dict.fromkeys(tokens, "operator")
     url = f"sqlite:///{rig.folder}/kept.db"
-    await rig.start_worker(transcript_url=url, api_port=port, api_tokens=json.dumps(known), **settings)
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        apis = [f"http://127.0.0.1:{free_port()}/api" for _ in range(workers)]
 
-        async def status(token: str) -> int:
-            asked = session.get("/api/instances/4711/feed", headers={"Authorization": f"Bearer {token}"})
+        async def status(api: str, token: str) -> int:
+            asked = session.get(f"{api}/instances/4711/feed", headers={"Authorization": f"Bearer {token}"})
             return (await stack.enter_async_context(asked)).status
 
-        async def answers() -> bool:
-            try:
-                return (await session.get("/api/counts")).status == 401
-            except aiohttp.ClientError:
-                return False
+        for api in apis:
 
-        await wait_until(answers, what="the API")
-        return [await status(token) for token in tokens]
+            async def answers(api: str = api) -> bool:
+                try:
+                    return (await session.get(f"{api}/counts")).status == 401
+                except aiohttp.ClientError:
+                    return False
+
+            port = URL(api).port
+            await rig.start_worker(transcript_url=url, api_port=port, api_tokens=json.dumps(known), **settings)
+            await wait_until(answers, what="the API")
+        return [await status(api, token) for api, token in zip(cycle(apis), tokens, strict=False)]
 
 
 async def test_feed_most_is_how_many_may_read_along(rig: Rig) -> None:
@@ -846,6 +851,11 @@ async def test_feed_most_is_how_many_may_read_along(rig: Rig) -> None:
 
 async def test_feed_most_each_is_how_many_feeds_one_may_have(rig: Rig) -> None:
     assert await feeds_that_open(rig, ["token-of-reader-1"] * 3, feed_most_each=2) == [200, 200, 429]
+
+
+async def test_feed_most_each_holds_for_all_workers_together(rig: Rig) -> None:
+    tokens = ["token-of-reader-1"] * 4 + ["token-of-reader-2"]
+    assert await feeds_that_open(rig, tokens, 2, feed_most_each=2) == [200, 200, 429, 429, 200]
 
 
 async def arrived(url: str, instance: str, count: int) -> list[Message]:

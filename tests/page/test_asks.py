@@ -15,9 +15,11 @@ from tests import axe
 from tests.page.site import Deployed, Site, browsing, site, watch
 from tests.page.test_flows import shot
 from tests.page.test_hostile import HOSTILE
+from tests.page.test_visits import NO_LONG_PAUSES
 from tests.records import exchange, key
 from worker.domain.asks import State
 from worker.domain.conversations import message_id, session_id
+from worker.domain.watching import TurnSeen
 from worker.web.api import MayAsk, MayRead
 from worker.web.api.asks import Asked, Asks
 from worker.web.api.handovers import Handed
@@ -124,6 +126,46 @@ async def test_a_question_is_asked_once_and_its_answer_is_where_it_leads_to(
         await part.get_by_role("link", name="Answer, beside the process").click()
         await expect(page.locator(f"#m-{ANSWER}")).to_be_in_viewport()
         assert watched.complaints == []
+
+
+async def test_all_that_is_open_is_listed_and_can_be_withdrawn_and_the_rest_is_a_key_away(
+    asking: Site, board: Board, tmp_path: Path
+) -> None:
+    for number in range(10):
+        said = (f"{number}", SESSION, BRANCH, f"{number}", "Ann", f"Why {number}?", False)
+        state = State.QUEUED if number in (0, 2, 9) else State.ANSWERED
+        answer = ANSWER if state is State.ANSWERED else None
+        board.kept[f"{number}"] = Asked(*said, state, datetime.now(UTC), None, answer, "", is_yours=True)
+    async with browsing(viewport={"width": 1280, "height": 900}) as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        page = (await watch(context)).page
+        await page.goto(f"{asking.url}/conversations/{SESSION}")
+        part = page.get_by_role("region", name="Ask back")
+        questions = part.locator("li .excerpt")
+        await expect(questions).to_have_text([f"Why {number}?" for number in (0, 2, 5, 6, 7, 8, 9)])
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "asks-many")
+        await part.get_by_role("button", name="Show 3 earlier questions").press("Enter")
+        await expect(questions).to_have_text([f"Why {number}?" for number in range(10)])
+        await expect(part.get_by_role("button", name="Show")).to_have_count(0)
+        await expect(part.get_by_role("heading")).to_be_focused()
+        await part.get_by_role("button", name="Withdraw").first.click()
+        await expect(part.get_by_role("listitem").first).to_contain_text("withdrawn")
+
+
+async def test_what_another_person_asks_is_seen_when_the_feed_tells_that_it_is_answered(
+    asking: Site, board: Board
+) -> None:
+    async with browsing() as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{READER}')")
+        await context.add_init_script(NO_LONG_PAUSES)
+        page = (await watch(context)).page
+        await page.goto(f"{asking.url}/conversations/{SESSION}")
+        await expect(page.get_by_role("article")).to_have_count(2)
+        said = ("1", SESSION, SESSION, "1", "Ann", "Why not B?", False, State.RUNNING)
+        board.kept["1"] = Asked(*said, datetime.now(UTC), None, None, "")
+        asking.windows.turns[key("instance-a")] = TurnSeen("1", "intent", 1, is_held=True, is_repair=False)
+        await expect(page.get_by_role("region", name="Ask back").get_by_role("listitem")).to_contain_text("Why not B?")
 
 
 async def test_what_waits_is_withdrawn_and_what_fails_says_why(asking: Site, board: Board) -> None:

@@ -18,10 +18,10 @@ from worker.domain.threads import Cut
 from worker.export import FORMATS
 
 
-async def shot(page: Page, folder: Path, name: str) -> None:
-    """Take a picture, which PAGE_SHOTS keeps for people."""
+async def shot(page: Page, folder: Path, name: str, *, whole: bool = True) -> None:
+    """Take a picture, which PAGE_SHOTS keeps for people. Of a long page what is out of sight may not be drawn in it."""
     target = Path(os.environ.get("PAGE_SHOTS") or folder) / f"{name}.png"
-    await page.screenshot(path=target, full_page=True)
+    await page.screenshot(path=target, full_page=whole)
     assert target.stat().st_size > 5000
 
 

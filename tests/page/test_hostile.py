@@ -1,11 +1,14 @@
 """Answers that try to run, load or lead somewhere: they are text."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.page.site import Deployed, Site, Watched, browsing, process, watch
+from tests.page.test_flows import shot
 from tests.records import exchange, key
 from worker.domain.exchanges import Utterance
 from worker.domain.processes import Incident, Result, Step
@@ -70,7 +73,7 @@ async def check(page: Page, address: str) -> None:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere_by_itself(
-    served: Site, browser: Watched, kind: str
+    served: Site, browser: Watched, kind: str, tmp_path: Path
 ) -> None:
     await say(served, 20, "instance-x", HOSTILE[kind])
     page = browser.page
@@ -78,6 +81,7 @@ async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere_by_its
     await expect(page.locator("article.agent .content")).not_to_be_empty()
     await page.locator(".badge").first.wait_for()
     await check(page, f"{served.url}/instances/instance-x")
+    await shot(page, tmp_path, f"hostile-{kind}", whole=False)
     assert browser.foreign(served.url) == []
 
 
@@ -96,18 +100,19 @@ async def test_a_link_shows_whose_page_it_leads_to(served: Site, browser: Watche
 @pytest.mark.parametrize(
     "path", ["/instances", "/conversations", "/search?q=script", "/search?q=evil", "/embed/instances/instance-3"]
 )
-async def test_lists_of_hostile_texts_do_not_either(served: Site, browser: Watched, path: str) -> None:
+async def test_lists_of_hostile_texts_do_not_either(served: Site, browser: Watched, path: str, tmp_path: Path) -> None:
     for number, text in enumerate(HOSTILE.values()):
         await say(served, 20 + number, f"instance-{number}", text)
     page = browser.page
     await page.goto(served.url + path)
     await expect(page.locator("main bdi").nth(3)).to_be_attached()
     await check(page, served.url + path)
+    await shot(page, tmp_path, f"hostile-list{re.sub(r'[^a-z]+', '-', path)}", whole=False)
 
 
 @pytest.mark.parametrize("kind", ["script", "image", "link", "escape", "data", "tree", "bidi"])
 async def test_what_comes_from_the_engine_does_not_either(
-    served: Site, browser: Watched, processes: Deployed, kind: str
+    served: Site, browser: Watched, processes: Deployed, kind: str, tmp_path: Path
 ) -> None:
     text = HOSTILE[kind]
     name = text[:100]
@@ -121,6 +126,7 @@ async def test_what_comes_from_the_engine_does_not_either(
         await page.goto(served.url + address)
         await expect(page.locator("main bdi").first).to_be_attached()
         await check(page, served.url + address)
+    await shot(page, tmp_path, f"hostile-engine-{kind}", whole=False)
 
 
 async def test_a_text_that_turns_the_direction_turns_nothing_beside_it(served: Site, browser: Watched) -> None:
@@ -138,10 +144,11 @@ async def test_a_text_that_turns_the_direction_turns_nothing_beside_it(served: S
     assert isolated == "isolate"
 
 
-async def test_a_huge_line_is_broken_and_not_scrolled(served: Site) -> None:
+async def test_a_huge_line_is_broken_and_not_scrolled(served: Site, tmp_path: Path) -> None:
     await served.transcript.record(exchange(20, key("instance-x"), answer=HOSTILE["line"], question=HOSTILE["line"]))
     async with browsing(viewport={"width": 360, "height": 740}) as context:
         page = (await watch(context)).page
         await page.goto(f"{served.url}/instances/instance-x")
         await page.locator("article.agent pre").wait_for()
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+        await shot(page, tmp_path, "hostile-line-phone", whole=False)

@@ -11,6 +11,7 @@ from playwright.async_api import expect
 from tests import axe
 from tests.api.test_erasing import Recorded
 from tests.page.site import Deployed, Site, Watched, browsing, site_on, watch
+from tests.page.test_flows import shot
 from tests.records import exchange, key
 from worker.domain.memory import Recalled, ToRemember
 from worker.modelling.subjects import named
@@ -52,7 +53,9 @@ async def browser(served: Site) -> AsyncIterator[Watched]:
         assert watched.dialogs == []
 
 
-async def test_a_subject_is_found_and_its_facts_lead_to_where_they_are_from(served: Site, browser: Watched) -> None:
+async def test_a_subject_is_found_and_its_facts_lead_to_where_they_are_from(
+    served: Site, browser: Watched, tmp_path: Path
+) -> None:
     page = browser.page
     await page.goto(served.url + "/memory")
     await page.get_by_label("As memory.subject says it").fill(KIND)
@@ -61,6 +64,7 @@ async def test_a_subject_is_found_and_its_facts_lead_to_where_they_are_from(serv
     await page.get_by_role("link", name=ADA[:12]).click()
     await expect(page.get_by_role("listitem").filter(has_text="Answered:")).to_have_count(3)
     assert await page.evaluate("window.ran") is None
+    await shot(page, tmp_path, "memory-subject")
     await page.get_by_label("Facts with these words").fill("crane")
     await page.get_by_role("button", name="Search", exact=True).click()
     await expect(page.get_by_role("listitem").filter(has_text="Answered:")).to_have_count(1)
@@ -87,7 +91,9 @@ async def test_a_proposal_is_approved_and_a_fact_is_forgotten(served: Site, brow
     await expect(crane).to_have_count(0)
 
 
-async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(served: Site, browser: Watched) -> None:
+async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
+    served: Site, browser: Watched, tmp_path: Path
+) -> None:
     page, program, found = browser.page, axe.source(), dict[str, list[str]]()
     for width in (1280, 390):
         await page.set_viewport_size({"width": width, "height": 900})
@@ -99,4 +105,5 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(served: Si
                 assert await page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
                 if broken := await axe.findings(page, program):
                     found[f"{path} {width} {scheme}"] = broken
+                await shot(page, tmp_path, f"memory-{'list' if path == '/memory' else 'facts'}-{scheme}-{width}")
     assert found == {}

@@ -36,15 +36,21 @@ def rig(flow_rig: Rig, tmp_path: Path) -> Rig:
     return flow_rig
 
 
-async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_path: Path) -> None:
+async def decided(rig: Rig) -> str:
+    """The sample decision, run to its end by a worker, and recorded."""
     key = unique("decision")
     xml = DECISION.read_text("utf-8").replace("decision-analysis", rig.topic)
     xml = xml.replace('id="decision"', f'id="{key}"').replace('bpmnElement="decision"', f'bpmnElement="{key}"')
     await rig.rest.deploy(xml)
-    await rig.start_worker()
     instance = await rig.rest.start(key, {"decision": "Which drones?", "budget_usd": 40000}, "order-7")
     await rig.rest.wait_for_end(instance)
     await arrived(rig, instance, 8)
+    return instance
+
+
+async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_path: Path) -> None:
+    await rig.start_worker()
+    instance = await decided(rig)
 
     async with (
         open_engine(rig.rest.base_url) as engine,

@@ -26,7 +26,7 @@ async def test_each_state_of_a_step_is_told_with_what_it_waits_for(
     page = browser.page
     await page.goto(f"{served.url}/instances/instance-a")
     now = page.get_by_role("region", name="What goes on now").get_by_role("listitem")
-    await expect(now).to_contain_text("it waits until another task has spoken on its conversation")
+    await expect(now).to_contain_text("it waits until another task, or a person, is answered on its conversation")
     await expect(page.get_by_role("button", name="Evaluate alternatives: waits for its turn")).to_be_visible()
     for seen, told in (
         (turn(""), "looks for its conversation"),

@@ -27,6 +27,13 @@ async def served(tmp_path: Path) -> AsyncIterator[Site]:
         assert served.errors == []
 
 
+NO_LONG_PAUSES = """
+  const later = window.setTimeout;
+  window.setTimeout = (work, ms, ...rest) => later(work, ms > 8000 ? 2 ** 30 : ms, ...rest);
+"""
+"""What a page would do after more than eight seconds it never does."""
+
+
 async def come(page: Page, served: Site, token: str) -> None:
     await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{token}')")
     await page.goto(f"{served.url}/conversations/{SESSION}")
@@ -53,3 +60,17 @@ async def test_people_see_each_other_at_a_conversation_until_they_leave(served: 
         await again.page.close()
         await expect(here).to_have_text("Here now: you")
         assert ann.complaints == []
+
+
+async def test_who_comes_to_a_conversation_whose_process_is_over_is_seen_soon(tmp_path: Path) -> None:
+    over = Deployed(runs={"instance-a": False})
+    async with site(tmp_path, over, tokens=TOKENS) as served, browsing() as context:
+        await served.transcript.record(exchange(1, key("instance-a")))
+        ann, ben = [(await watch(context)).page for _ in range(2)]
+        await ann.add_init_script(NO_LONG_PAUSES)
+        await come(ann, served, ANN)
+        await expect(ann.locator(".heading .tag")).to_have_text("ended")
+        await come(ben, served, BEN)
+        await expect(ann.locator(".here")).to_contain_text(HOSTILE)
+        await ben.close()
+        await expect(ann.locator(".here")).to_have_text("Here now: you")

@@ -1,32 +1,16 @@
 """`docs/feeds.md` tells every event, step and message of a feed, as it is."""
 
-import json
-import re
-from pathlib import Path
+from dataclasses import fields
 from typing import get_args
 
 import pytest
 
-from worker.domain.watching import StepState
+from tests.feeds_page import PAGE, STEP, rows, said
+from worker.domain.watching import Step, StepState
 from worker.settings import Settings
 from worker.web.api import problems, server
 from worker.web.api.asks import Asked, Message
 from worker.web.feeds import events, feed, socket
-
-PAGE = (Path(__file__).parents[2] / "docs" / "feeds.md").read_text("utf-8")
-
-
-def rows(title: str) -> dict[str, str]:
-    """The first two columns of a chapter's table."""
-    chapter = re.split(r"^## ", PAGE, flags=re.MULTILINE)
-    [text] = [each for each in chapter if each.startswith(title)]
-    return dict(re.findall(r"^\| `?(\w+)`? \| (.+?) \|", text, re.MULTILINE))
-
-
-def said(by: str) -> list[dict[str, object]]:
-    """The examples of what the client or the worker says."""
-    [text] = re.findall(rf"The {by} says.*?```json\n(.*?)```", PAGE, re.DOTALL)
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def test_every_event_is_told_and_no_other() -> None:
@@ -35,6 +19,10 @@ def test_every_event_is_told_and_no_other() -> None:
 
 def test_every_state_of_a_step_is_told_and_no_other() -> None:
     assert rows("Steps").keys() - {"state"} == set(get_args(StepState))
+
+
+def test_every_field_of_a_step_is_told_and_no_other() -> None:
+    assert STEP.always == {each.name for each in fields(Step)}
 
 
 @pytest.mark.parametrize("example", said("client"), ids=str)

@@ -49,6 +49,7 @@ from worker.providers import (
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
+    RedisFeedCounts,
     RedisFileStores,
     RedisFleet,
     RedisFormat,
@@ -157,6 +158,7 @@ class Adapters:
     fleet: RedisFleet
     budgets: RedisBudgets
     rates: RedisRates
+    feed_counts: RedisFeedCounts
     tickets: RedisTickets
     formats: Formats
     sharing: Sharing
@@ -245,6 +247,7 @@ async def connect(
             fleet=RedisFleet(redis, **mine, worker=engine.worker_id),
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
             rates=RedisRates(redis, prefix=settings.redis_prefix),
+            feed_counts=RedisFeedCounts(redis, **mine, worker=engine.worker_id),
             tickets=RedisTickets(redis, prefix=settings.redis_prefix),
             formats=Formats([in_redis]),
             sharing=sharing,

@@ -465,6 +465,7 @@ async def _serve_api(
             most=settings.feed_most,
             most_each=settings.feed_most_each,
             visiting=visiting,
+            counts=adapters.feed_counts,
         )
 
         async def definitions() -> Collection[str]:

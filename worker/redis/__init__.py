@@ -3,6 +3,7 @@
 from worker.redis.anchors import RedisAnchors
 from worker.redis.budgets import RedisBudgets
 from worker.redis.connect import open_redis
+from worker.redis.feed_counts import RedisFeedCounts
 from worker.redis.file_stores import RedisFileStores
 from worker.redis.fleet import RedisFleet
 from worker.redis.format import RedisFormat
@@ -24,6 +25,7 @@ __all__ = [
     "Inspection",
     "RedisAnchors",
     "RedisBudgets",
+    "RedisFeedCounts",
     "RedisFileStores",
     "RedisFleet",
     "RedisFormat",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -31,10 +31,20 @@ class Whom(BaseModel):
     subject: str = Field(min_length=1, max_length=LONGEST)
 
 
+def _only(name: str, kind: str) -> dict[str, Any]:
+    """Say in JSON schema that this property is there, and is not null."""
+    return {"required": [name], "properties": {name: {"type": kind}}}
+
+
+_ONE: dict[str, Any] = {
+    "oneOf": [_only("instance", "string"), _only("business_key", "string"), _only("person", "object")]
+}
+
+
 class Wish(BaseModel):
     """Whose conversations are to be erased: one of the three."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_ONE)
 
     instance: Name = None
     business_key: Name = None

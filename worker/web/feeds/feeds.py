@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -16,13 +16,14 @@ from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.domain.watching import Look, Speaker, Step, TaskSeen
 from worker.errors import ReadRefused, Transient
+from worker.ports.admission import FeedCounts
 from worker.ports.transcript import TranscriptReader
 from worker.ports.watching import Tasks, Windows
 from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.runtime.pauses import set_within
-from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
+from worker.web.feeds.admission import Admission
 from worker.web.feeds.live import Live
 from worker.web.feeds.steps import steps
 
@@ -45,10 +46,6 @@ Trouble = Callable[[str], str | None]
 """Why an assistant's provider cannot be asked now, None if it can."""
 
 log = structlog.get_logger()
-
-
-class TooMany(Exception):
-    """One more feed than there may be; the text is for people."""
 
 
 @dataclass(slots=True)
@@ -103,8 +100,9 @@ def _speaks_within(thread: Newest, whose: Speaker | None, within: Limits) -> boo
 class Feeds:
     """Knows what is read along, and looks at that. Inside of its block it works; it ends when the block does.
 
-    `most` feeds may be open, and `most_each` of one person. Without `tasks` nothing is asked of the engine, whose name
-    is `engine`. `assistants` are the names of those that may begin to speak. `visiting` hears who is at which session.
+    `most` feeds may be open here, and `most_each` of one person at all workers that `counts` know of. Without `tasks`
+    nothing is asked of the engine, whose name is `engine`. `assistants` are the names of those that may begin to speak.
+    `visiting` hears who is at which session.
     """
 
     def __init__(
@@ -119,8 +117,10 @@ class Feeds:
         most: int,
         most_each: int,
         visiting: Visiting | None = None,
+        counts: FeedCounts | None = None,
     ) -> None:
         self._visiting = visiting
+        self._admission = Admission(most, most_each, counts)
         self.conversations = conversations
         self._reads: dict[Hashable, asyncio.Task[Any]] = {}
         self._room = asyncio.Semaphore(READS_AT_ONCE)
@@ -129,10 +129,8 @@ class Feeds:
         self._tasks = tasks
         self._assistants = assistants
         self._trouble = trouble
-        self._most, self._most_each = most, most_each
         self._topics: dict[MessageFilter, Topic] = {}
         self._lives: dict[str, Live] = {}
-        self._open: dict[str, int] = {}
         self._any, self._look_soon = asyncio.Event(), asyncio.Event()
         self._lands_until = float("-inf")
         self._stack = AsyncExitStack()
@@ -140,7 +138,12 @@ class Feeds:
 
     async def __aenter__(self) -> Self:
         """Begin to look."""
-        work = {"record": self._follow_record(), "threads": self._follow_threads(), "engine": self._follow_engine()}
+        work = {
+            "record": self._follow_record(),
+            "threads": self._follow_threads(),
+            "engine": self._follow_engine(),
+            "counts": self._follow_counts(),
+        }
         for name, looking in work.items():
             await self._stack.enter_async_context(background.running(looking, f"feeds: {name}"))
         return self
@@ -149,6 +152,7 @@ class Feeds:
         """Look no more."""
         self.close()
         await self._stack.aclose()
+        await self._admission.close()
         await asyncio.gather(*self._reads.values(), return_exceptions=True)
 
     async def unread(
@@ -182,22 +186,9 @@ class Feeds:
         for topic in self._topics.values():
             topic.wake()
 
-    @contextmanager
-    def admitted(self, person: str) -> Iterator[None]:
-        """Count a feed of this person's as long as it is open. Raises TooMany."""
-        if sum(self._open.values()) >= self._most:
-            raise TooMany("So many feeds are open at this worker that there is no room for one more: try again later.")
-        if self._open.get(person, 0) >= self._most_each:
-            raise TooMany(f"{self._most_each} feeds of yours are open here: close one of them.")
-        self._open[person] = self._open.get(person, 0) + 1
-        metrics.FEEDS.inc()
-        try:
-            yield
-        finally:
-            metrics.FEEDS.dec()
-            self._open[person] -= 1
-            if not self._open[person]:
-                del self._open[person]
+    def admitted(self, person: str, *, shared: bool = True) -> AbstractAsyncContextManager[None]:
+        """See `Admission.admitted`."""
+        return self._admission.admitted(person, shared=shared)
 
     def visited(self, wanted: MessageFilter, person: Person) -> AbstractContextManager[None]:
         """Have a person be at what is read along inside of the block, if it is a session."""
@@ -369,6 +360,11 @@ class Feeds:
     def _is_seen(self, session: str) -> bool:
         live = self._lives.get(session)
         return live is not None and live.was_looked_at
+
+    async def _follow_counts(self) -> None:
+        while True:
+            await self._admission.until_due()
+            await self._tried(self._admission.tell, "counts of feeds")
 
     async def _tried(self, look: Callable[[], Awaitable[None]], where: str) -> None:
         """Look; who reads along hears less while that is not possible, and misses nothing of the record."""

@@ -1,7 +1,7 @@
 """The routes of feeds as server-sent events."""
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -16,9 +16,10 @@ from worker.web.api.grants import Grant, MayRead
 from worker.web.api.routes import Id
 from worker.web.api.routing import Extension, adding, below_api, from_application
 from worker.web.api.server import FEED
+from worker.web.feeds.admission import TooMany
 from worker.web.feeds.events import BEAT
 from worker.web.feeds.feed import Feed
-from worker.web.feeds.feeds import Feeds, TooMany
+from worker.web.feeds.feeds import Feeds
 from worker.web.feeds.place import LONGEST_PLACE, NOW, Place
 from worker.web.feeds.reader import Reader
 
@@ -75,9 +76,9 @@ async def _feed(
     if not await reader.sees(wanted, ports.feeds):
         raise HTTPException(404)
     place = None if after == NOW else Place.load(after or "")
-    admitted = ExitStack()
+    admitted = AsyncExitStack()
     try:
-        admitted.enter_context(ports.feeds.admitted(grant.who))
+        await admitted.enter_async_context(ports.feeds.admitted(grant.who, shared=not grant.is_local))
     except TooMany as exc:
         raise HTTPException(429, str(exc)) from exc
     admitted.enter_context(ports.feeds.visited(wanted, grant.speaker))
@@ -89,14 +90,14 @@ async def _feed(
 class FeedResponse(StreamingResponse):
     """Sends a feed; `admitted` is let go of when it ends, however that is."""
 
-    def __init__(self, feed: Feed, admitted: ExitStack) -> None:
+    def __init__(self, feed: Feed, admitted: AsyncExitStack) -> None:
         # Some proxies would gather the events before they pass them on.
         super().__init__(_texts(feed), media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
         self._admitted = admitted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        with self._admitted:
+        async with self._admitted:
             await super().__call__(scope, receive, send)
 
 

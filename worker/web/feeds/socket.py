@@ -17,14 +17,15 @@ from worker.errors import BadCursor, TranscriptDown
 from worker.web.api.access import Access
 from worker.web.api.asks import Asked, Intake
 from worker.web.api.asks import Message as AskMessage
-from worker.web.api.grants import MayRead
+from worker.web.api.grants import Grant, MayRead
 from worker.web.api.problems import NOT_KEPT, problem, told, wrong
 from worker.web.api.routes import LONGEST
 from worker.web.api.routing import Extension, adding, from_application
 from worker.web.api.tickets import agreed
+from worker.web.feeds.admission import TooMany
 from worker.web.feeds.events import Event
 from worker.web.feeds.feed import REVOKED, STOPPING, Feed
-from worker.web.feeds.feeds import Feeds, TooMany
+from worker.web.feeds.feeds import Feeds
 from worker.web.feeds.place import LONGEST_PLACE, NOW, Place
 from worker.web.feeds.reader import Reader
 
@@ -112,10 +113,10 @@ def sockets(feeds: Feeds, access: Access, intake: Intake | None = None) -> Exten
 async def serve(client: WebSocket, grant: MayRead, ports: Ports) -> None:
     """Serve one socket."""
     try:
-        with ports.feeds.admitted(grant.who):
+        async with ports.feeds.admitted(grant.who, shared=not grant.is_local):
             await client.accept(agreed(client.scope))
             reader = Reader.of(client, ports.access, grant)
-            await Socket(client, ports.feeds, reader, grant.who, ports.intake).serve()
+            await Socket(client, ports.feeds, reader, grant, ports.intake).serve()
     except TooMany as exc:
         await client.send_denial_response(problem(429, str(exc)))
 
@@ -123,11 +124,11 @@ async def serve(client: WebSocket, grant: MayRead, ports: Ports) -> None:
 class Socket:
     """One client's feeds, by the names that it gave them. The socket counts as one of them."""
 
-    def __init__(self, client: WebSocket, feeds: Feeds, reader: Reader, who: str, intake: Intake | None) -> None:
+    def __init__(self, client: WebSocket, feeds: Feeds, reader: Reader, grant: Grant, intake: Intake | None) -> None:
         self._client = client
         self._feeds = feeds
         self._reader = reader
-        self._who = who
+        self._grant = grant
         self._intake = intake
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
@@ -198,7 +199,7 @@ class Socket:
 
     async def _read(self, wish: Subscribe) -> None:
         try:
-            with self._feeds.admitted(self._who):
+            async with self._feeds.admitted(self._grant.who, shared=not self._grant.is_local):
                 feed = await self._feed(wish)
                 with self._feeds.visited(wish.wanted, self._reader.given.speaker):
                     await self._tell("subscribed", wish.feed)

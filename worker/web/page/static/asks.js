@@ -1,15 +1,15 @@
 // What people ask of a conversation's assistant, and how that stands. An ask is safe once the worker has taken it.
 
-import { html, useState } from "./lib/preact.js";
+import { html, useEffect, useRef, useState } from "./lib/preact.js";
 import { get, id, newId, post, remove } from "./api.js";
 import { useFollowed } from "./follow.js";
 import { Handover, handoversOf } from "./handover.js";
-import { Attachments, hostOf, name, say, time } from "./parts.js";
+import { Attachments, count, hostOf, name, say, time } from "./parts.js";
 
 const SECONDS = 10;
 const SECONDS_WHILE_ASKED = 2;
 const LONGEST = 20_000;
-const SHOWN = 5;
+const SHOWN = 5; // beside those that are open
 
 const STATES = {
   queued: "waits its turn", running: "is being answered", answered: "answered", failed: "not answered",
@@ -31,20 +31,33 @@ async function read(page, session) {
 
 // In a conversation that is nobody else's, messages and answers stand above: only what is not answered is listed.
 // `near` is the address whose view has the answers, where that is not the one of the conversation that they are in.
-export function Asks({ page, session, runs, free, first, answered, near }) {
+// `pulse` changes when somebody else may have asked, too.
+export function Asks({ page, session, runs, free, first, pulse, answered, near }) {
   const [asks, see] = useState(first);
   const look = async () => {
     const now = (await asksOf(page, session)) ?? asks;
     if (now.items.some((each) => each.answer && !asks.items.some((before) => before.id === each.id && before.answer))) answered().catch(() => {}); // the next look brings it
     see(now);
   };
-  useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
+  const { hurry } = useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
+  const [isWhole, showAll] = useState(false);
+  const known = useRef(pulse);
+  useEffect(() => {
+    if (known.current !== pulse) hurry();
+    known.current = pulse;
+  }, [pulse]);
   const mayAsk = page.me.rights.includes("ask");
   const shown = asks?.items.filter((each) => !free || each.state !== "answered");
   if (asks === null || (!mayAsk && !shown.length)) return null;
+  const showRest = () => {
+    showAll(true);
+    document.getElementById("asks").focus(); // the button is gone then
+  };
+  const listed = shown.filter((each, index) => isWhole || index < SHOWN || isOpen(each));
   return html`<section class="asks" aria-labelledby="asks">
-    <h2 id="asks">${free ? "Go on" : "Ask back"}</h2>
-    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} near=${near} />`)}</ul>
+    <h2 id="asks" tabindex="-1">${free ? "Go on" : "Ask back"}</h2>
+    ${listed.length < shown.length && html`<div><button type="button" onclick=${showRest}>Show ${count(shown.length - listed.length, "earlier question")}</button></div>`}
+    <ul>${listed.toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} near=${near} />`)}</ul>
     ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} waiting=${asks.items.filter((each) => each.state === "queued" && each.is_yours)} look=${look} />`}
   </section>`;
 }

@@ -20,15 +20,16 @@ async function load(page) {
   const wanted = wantedIn(parameters);
   const ask = asking(`/sessions/${id(own)}/thread`, {}, { newest, signal });
   const pages = back ? kept().pages : 1;
-  const [now, first, asks] = await Promise.all([look(own, signal), firstOf(ask, { wanted, pages }), asksOf(page, own)]);
-  return { title: now.session.assistant, own, now, first, ask, asks, newest, wanted: wanted ?? (newest ? lastOf(first, newest) : null) };
+  const [now, visits, first, asks] = await Promise.all([look(own, signal), visitsTo(own, signal), firstOf(ask, { wanted, pages }), asksOf(page, own)]);
+  return { title: now.session.assistant, own, now, visits, first, ask, asks, newest, wanted: wanted ?? (newest ? lastOf(first, newest) : null) };
 }
 
 async function look(own, signal) {
-  const parts = ["", "/standing", "/cost", "/visits?open=true"].map((part) => get(`/sessions/${id(own)}${part}`, {}, signal));
-  const [session, stands, spent, visits] = await Promise.all(parts);
-  return { session, spent, visits, ...stands };
+  const [session, stands, spent] = await Promise.all(["", "/standing", "/cost"].map((part) => get(`/sessions/${id(own)}${part}`, {}, signal)));
+  return { session, spent, ...stands };
 }
+
+const visitsTo = (own, signal) => get(`/sessions/${id(own)}/visits`, { open: true }, signal);
 
 // The newest message, to begin with.
 export const lastOf = (first, newest) => first.items.at(newest ? 0 : -1)?.message.id ?? null;
@@ -38,30 +39,32 @@ export const runs = (each, instance, standing) => (Object.hasOwn(standing.runs, 
 
 export const AsRecorded = ({ standing }) => standing.problem && html`<${Note} title="Active or ended: as last recorded" detail=${standing.problem} />`;
 
-function Conversation({ page, own, now: began, first, ask, asks, newest }) {
+function Conversation({ page, own, now: began, visits, first, ask, asks, newest }) {
   const [now, see] = useState(began);
   const { session, standing, spent } = now;
   const free = isFree(session);
   const isActive = runs(session, session.process_instance_id, standing);
   const again = async () => see(await look(own, page.signal));
-  const { answers, remarks } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
+  const { answers, remarks, steps } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
   const speaking = new Map([[own, session.assistant]]);
   const path = `/conversations/${id(own)}`;
   return html`
     <div class="heading"><h1><a href=${`/assistants/${id(session.assistant)}`}>${name(session.assistant)}</a></h1>${!free && html`<${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} />`}</div>
     <${AsRecorded} standing=${standing} />
-    <${Here} visits=${now.visits} />
+    <${Here} page=${page} own=${own} first=${visits} />
     <${About} session=${session} called=${now.name} spent=${spent} />
     <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} />${free && html`<${End} page=${page} session=${session} />`}</div>
     <section aria-labelledby="said" class="said">
       <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2>${session.messages > 0 && html`<${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} />`}</div>
       <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} answers=${answers} remarks=${remarks} assistants=${speaking} />
     </section>
-    <${Asks} page=${page} session=${own} runs=${isActive && !free} free=${free} first=${asks} answered=${again} />`;
+    <${Asks} page=${page} session=${own} runs=${isActive && !free} free=${free} first=${asks} pulse=${steps} answered=${again} />`;
 }
 
-// Who has the conversation open, each once for all of their tabs.
-function Here({ visits }) {
+// Who has the conversation open, each once for all of their tabs. They come and go after its end as before.
+function Here({ page, own, first }) {
+  const [visits, see] = useState(first);
+  useFollowed(async () => see(await visitsTo(own, page.signal)), SECONDS);
   const persons = new Map(visits.map((each) => [each.is_yours ? "you" : each.person, each]));
   if (!persons.size) return null;
   return html`<p class="here"><strong>Here now:</strong> <span>${[...persons.values()].map((each, index) => html`${index ? ", " : ""}${each.is_yours ? "you" : name(each.person)}`)}</span></p>`;

@@ -56,7 +56,7 @@ export function follow(look, seconds) {
 
 // The same for as long as a part is shown. `seconds` null: there is nothing to follow any more. What a feed tells of a
 // `wanted` session or instance comes back: the answers that are being written; steps, null while it tells none; and by
-// their ids remarks as they are by now, which alone of all messages change.
+// their ids remarks as they are by now, which alone of all messages change. So does `hurry`, for other signs of news.
 export function useFollowed(look, seconds, wanted = null) {
   const last = useRef(look);
   last.current = look;
@@ -80,5 +80,5 @@ export function useFollowed(look, seconds, wanted = null) {
       if (NEWS.includes(event.type)) following.current?.hurry();
     });
   }, []);
-  return { answers, steps, remarks };
+  return { answers, steps, remarks, hurry: () => following.current?.hurry() };
 }

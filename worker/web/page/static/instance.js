@@ -106,7 +106,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
       ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} steps=${steps} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
       <${Steps} steps=${steps} places=${places} />
       ${columns}
-      <${AskBack} page=${page} root=${root} sessions=${said.sessions} runs=${now.runs} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
+      <${AskBack} page=${page} root=${root} sessions=${said.sessions} runs=${now.runs} pulse=${told.steps} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
   }
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
@@ -130,7 +130,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
 
 // In Cockpit's tab people ask back where they read: of several assistants the one that they choose.
 // Answers stand in the whole conversation: one beside the process is at no activity.
-function AskBack({ page, root, sessions, runs, answered }) {
+function AskBack({ page, root, sessions, runs, pulse, answered }) {
   const trunks = sessions.filter((each) => !each.scope.startsWith(BRANCH));
   const [chosen, choose] = useState(null);
   const [first, begin] = useState(null);
@@ -145,7 +145,7 @@ function AskBack({ page, root, sessions, runs, answered }) {
   return html`
     ${trunks.length > 1 && first.asks && html`<div class="begin"><label for="asked">Assistant to ask</label>
       <select id="asked" value=${session} onchange=${(event) => choose(event.target.value)}>${trunks.map((each) => html`<option key=${each.id} value=${each.id}>${each.assistant}</option>`)}</select></div>`}
-    <${Asks} key=${session} page=${page} session=${session} runs=${runs} free=${false} first=${first.asks} answered=${answered} near=${root + location.search} />`;
+    <${Asks} key=${session} page=${page} session=${session} runs=${runs} free=${false} first=${first.asks} pulse=${pulse} answered=${answered} near=${root + location.search} />`;
 }
 
 const Standing = ({ now, steps }) => html`<${State} runs=${now.runs} failed=${steps.some((each) => each.state === "failed")} />`;

@@ -9,7 +9,7 @@ const MARKS = { done: "✓", running: "▶", failed: "!", cancelled: "✕" };
 // What a task that is not done waits for, in a word for the list and a sentence beside the diagram.
 const STEPS = {
   waiting: ["waiting", "Waits for a worker."],
-  turn: ["waits for its turn", "A worker has it: it waits until another task has spoken on its conversation, or was put off."],
+  turn: ["waits for its turn", "A worker has it: it waits until another task, or a person, is answered on its conversation, or was put off."],
   preparing: ["preparing", "A worker has it, and looks for its conversation."],
   model: ["asking", "The model is asked."],
   repairing: ["repairing", "The model is asked to put its answer right, which did not have the form."],

@@ -45,6 +45,7 @@ SHOWN: dict[str, tuple[Any, str]] = {
     "nothing": ({"value": None, "type": "Null"}, "(empty)"),
     "file": (file("Größe".encode()), "Größe"),
     "latin": (file("Größe".encode("latin-1"), "text/csv", "ISO-8859-1"), "Größe"),
+    "table": (file("Größe;€\n150;9,5".encode(), "text/csv", name="prices.csv"), "Größe;€\n150;9,5"),
     "bytes": ({"value": encoded("Größe".encode()), "type": "Bytes"}, "Größe"),
     "absent?": (None, "(not set)"),
 }

@@ -2,13 +2,19 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from tests.flow.rig import Rig
+from tests.models import Model, bpmn
 from tests.waiting import wait_until
 from worker.modelling import properties
+from worker.operate.lint.checks import check
+from worker.operate.lint.reading import read
+from worker.operate.models.rules import Level
 from worker.ports.fleet import REMEMBERED
 from worker.redis.keys import wanted
+from worker.specs import assistants
 
 QUESTION = '[{"name": "fits", "type": "predicate", "instructions": "Does it fit?"}]'
 RECORD = {"service.type": "decision-record", "record.stage": "compute"}
@@ -63,6 +69,7 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "memory_approve": ({"memory.approve": "true"}, ("memory.approve", "means nothing without memory.subject")),
     "business_key": ({"service.thread": "business-key"}, ("service.thread", "no business key", "take instance")),
 }
+ONLY_OF_INSTANCES = {"business_key"}  # the model does not say whether an instance is started with one
 
 
 async def long_wanted(rig: Rig, name: str, version: str) -> None:
@@ -73,13 +80,30 @@ async def long_wanted(rig: Rig, name: str, version: str) -> None:
         await redis.set(wanted(chosen.redis_prefix, chosen.engine_name, name, version), int(since.timestamp() * 1000))
 
 
-async def test_every_wrong_property_is_named_with_what_is_allowed_before_anything_is_asked(
-    rig: Rig,
+def errors_of_lint(model: Model, folder: Path, specs: Path) -> dict[str, list[str]]:
+    """What lint says of a model, by the elements that it names."""
+    (file := folder / "model.bpmn").write_text(model.xml)
+    models, unread = read([file])
+    assert unread == []
+    found: dict[str, list[str]] = {}
+    for each in check(models, assistants.load(specs)):
+        if each.level is Level.ERROR:
+            found.setdefault(each.element, []).append(each.said)
+    return found
+
+
+async def test_every_wrong_property_is_named_with_what_is_allowed_by_lint_and_before_anything_is_asked(
+    rig: Rig, tmp_path: Path
 ) -> None:
     await long_wanted(rig, "analyst", "7.0")  # no worker that is being started is waited for any more
     right = rig.step("step").properties
-    steps = [replace(rig.step(name), properties={**right, **wrong}) for name, (wrong, _) in WRONG.items()]
-    model = await rig.deploy(steps)
+    model = bpmn([replace(rig.step(name), properties={**right, **wrong}) for name, (wrong, _) in WRONG.items()])
+    linted = errors_of_lint(model, tmp_path, rig.folder)
+    assert linted.keys() == WRONG.keys() - ONLY_OF_INSTANCES
+    for name, texts in linted.items():
+        assert any(all(part in text for part in WRONG[name][1]) for text in texts), (name, texts)
+
+    await rig.rest.deploy(model)
     await rig.start_worker()
     instance = await rig.rest.start(model)
 

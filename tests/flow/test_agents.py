@@ -1,5 +1,6 @@
 """What AGENTS.md teaches whoever models with a coding assistant: its commands run, and its examples are sound."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.flow.command import assistant_worker, environment
 from tests.flow.rig import Rig
+from tests.flow.test_approval import reached, until_person
 from worker import cli
 from worker.modelling.properties import BAD_OUTCOMES, PROPERTIES
 from worker.operate import starting
@@ -36,17 +38,42 @@ async def test_its_commands_run_as_they_stand_there(rig: Rig, folder: Path) -> N
         rig.rest.take_over(deployed["id"])
 
 
-def test_its_step_is_sound_in_the_process_of_the_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def extended(folder: Path) -> Path:
+    """Put the example's step between the two of the folder's process, and its schema beside it. Returns the model."""
     [step], [schema] = blocks(folder, "xml"), blocks(folder, "json")
     model = (folder / "enquiry.bpmn").read_text()
     assert FLOW in model
-    between = FLOW.replace("draft", "rate") + FLOW.replace("to_draft", "rated").replace('"read"', '"rate"')
+    # The flow to the draft keeps its id, by which the diagram has it.
+    between = FLOW.replace("draft", "rate") + FLOW.replace('"read"', '"rate"')
     error = '<bpmn:error id="no_rating_error" errorCode="NO_RATING" />'
     model = model.replace(FLOW, step + between).replace("<bpmn:process", f"{error}<bpmn:process", 1)
     (folder / "enquiry.bpmn").write_text(model)
     (folder / "rating.schema.json").write_text(schema)
+    return folder / "enquiry.bpmn"
+
+
+def test_its_step_is_sound_in_the_process_of_the_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extended(folder)
     assert cli.main(["lint", str(folder), "--assistants", str(folder / "assistants"), "--level", "note"]) == 0
     assert "1 model: nothing found." in capsys.readouterr().out
+
+
+async def test_its_step_is_answered_in_its_form_and_a_refusal_goes_its_way(rig: Rig, folder: Path) -> None:
+    await rig.rest.deploy(extended(folder), folder / "rating.schema.json")
+    rig.folder = folder / "assistants"
+    rating = {"urgency": 4, "why": "The new ones come in three weeks."}
+    rig.provider.answer("# Rate the enquiry", json.dumps(rating))
+    await rig.start_worker(topics="enquiries")
+    given = json.loads((folder / "enquiry.json").read_text())
+    rated = await rig.rest.start("enquiry", given)
+    await until_person(rig, rated, "check")
+    found = await rig.rest.variables(rated)
+    assert (json.loads(found["rating"]), found["urgency"]) == (rating, 4)
+
+    rig.provider.fault("responses.create", skip=1, times=1, outcome="refused")
+    refused = await rig.rest.start("enquiry", given)
+    await rig.rest.wait_for_end(refused)
+    assert await reached(rig, refused) >= {"read", "rate", "no_rating"}
 
 
 def test_it_teaches_every_property_and_every_outcome(folder: Path) -> None:

@@ -13,6 +13,7 @@ from tests import papers
 from tests.flow.command import Ran, assistant_worker, environment
 from tests.flow.rig import Rig
 from tests.models import ServiceTask, bpmn
+from worker.domain import threads
 
 REF = re.compile(r"\n\n\(ref [0-9a-f]{12}\)$")
 SCHEMA = {"type": "object", "required": ["score"], "properties": {"score": {"type": "integer"}}}
@@ -80,6 +81,21 @@ async def test_it_shows_what_a_worker_asks_and_sets_what_a_worker_sets(
     assert set_by_it == {
         name: each for name, each in kept.items() if not name.endswith("_meta") and "thread" not in name
     }
+
+
+async def test_it_counts_the_tokens_of_the_question_with_its_inputs(
+    rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    step, counted = rig.step("review", data_input="offer"), []
+    for offer in ("Zwölf Ladesäulen.", "Zwölf Ladesäulen. " * 40):
+        arguments = written(tmp_path, step, given={"offer": offer})
+        told = (await assistant_worker(away, *arguments, "--dry-run", "--json")).json
+        shown = await assistant_worker(away, *arguments, "--dry-run")
+        assert offer in told["question"]
+        assert told["tokens"] == threads.size(told["question"]) // threads.BYTES_PER_TOKEN + 1
+        assert f": about {told['tokens']} tokens, of {told['input_tokens']} that INPUT_TOKENS allows" in shown.err
+        counted.append(told["tokens"])
+    assert counted[1] - counted[0] > 39 * len("Zwölf Ladesäulen.") // threads.BYTES_PER_TOKEN
 
 
 async def test_an_answer_without_its_form_is_asked_for_once_more(

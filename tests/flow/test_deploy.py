@@ -21,6 +21,16 @@ RATING = """<?xml version="1.0" encoding="UTF-8"?>
 </definitions>
 """
 
+GUEST = """\
+---
+name: guest
+version: "{version}"
+model: gpt-5-mini
+max_output_tokens: 500
+---
+{instructions}
+"""
+
 
 @pytest.fixture
 def folder(rig: Rig, tmp_path: Path) -> Path:
@@ -97,6 +107,26 @@ async def test_what_it_deploys_is_what_a_worker_works_by(rig: Rig, folder: Path)
     await rig.rest.wait_for_end(instance)
     assert json.loads((await rig.rest.variables(instance))["review"]) == {"gaps": "none"}
     await worker.stop()
+
+
+async def test_a_spec_travels_with_its_process_and_is_said_to_be_changed_where_it_is(rig: Rig, folder: Path) -> None:
+    rig.settings["deployed_assistants"] = "openai/gpt-5-mini=1000"
+    rig.provider.answer("Please do review", '{"gaps": "none"}')
+    (folder / "offers.bpmn").write_text(model(rig, service_name="deployment:guest.md"))
+    found = []
+    for version, instructions in (("1", "You weigh offers."), ("2", "You doubt offers.")):
+        (folder / "guest.md").write_text(GUEST.format(version=version, instructions=instructions))
+        said = (await deploy(rig, folder, "--json")).json
+        assert "guest.md" not in said["left_out"]
+        found.append((states(said)["guest.md"], versions(said)["offers.bpmn"]))
+        worker = await rig.start_worker()
+        await rig.rest.wait_for_end(await rig.rest.start(f"offers_{rig.topic}"))
+        await worker.stop()
+
+    # The model goes along with its spec, which it finds in its own deployment alone.
+    assert found == [("new", [1]), ("changed", [2])]
+    asked = [each["body"]["instructions"] for each in rig.provider.requests("responses.create")]
+    assert asked == ["You weigh offers.", "You doubt offers."]
 
 
 async def test_an_error_stops_it_unless_it_is_meant(rig: Rig, folder: Path) -> None:

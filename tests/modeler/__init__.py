@@ -77,6 +77,18 @@ class Modeler:
             await field.fill(value)
             await field.blur()
 
+    async def shot(self, id_: str, path: str) -> None:
+        """Take a picture of the panel of an element, with all fields of its template."""
+        await self.do("select", id_)
+        await self.do("unfold")
+        usual = self.page.viewport_size
+        assert usual is not None
+        panel = self.page.locator("#panel")
+        height = await panel.locator(".bio-properties-panel-scroll-container").evaluate("(each) => each.scrollHeight")
+        await self.page.set_viewport_size({"width": usual["width"], "height": max(usual["height"], height + 100)})
+        await panel.screenshot(path=path)
+        await self.page.set_viewport_size(usual)
+
     async def shows(self, said: Mapping[str, Sequence[str]]) -> None:
         """Wait until it shows at these elements, and no others, what begins so or has that in it."""
 

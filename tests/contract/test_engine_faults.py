@@ -335,6 +335,15 @@ async def test_a_read_without_an_answer_is_its_tasks_trouble_while_the_probe_suc
             await FOR_ONE_TASK[name](engine)
 
 
+@pytest.mark.parametrize("body", ['{"error": "upstream"}', "[]", PAGE])
+async def test_what_is_no_variable_is_never_read_as_an_empty_one(body: str) -> None:
+    calls: list[Call] = [lambda engine: engine.as_json("execution", "name", 100), FOR_ONE_TASK["variable"]]
+    for call in calls:
+        async with literal(http(200, body), FINE) as server, open_engine(server.url) as engine:
+            with pytest.raises(Unanswered, match="could not be read"):
+                await call(engine)
+
+
 async def test_a_definition_that_the_engine_gives_out_without_its_xml_is_its_own_trouble() -> None:
     async with literal(http(200, '{"id":"key:1:1","bpmn20Xml":null}')) as server, open_engine(server.url) as engine:
         with pytest.raises(ReadRefused, match="key:1:1 cannot be read: the engine's answer has no XML of it"):

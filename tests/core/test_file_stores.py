@@ -18,7 +18,15 @@ from worker.domain.providers import ProviderSpec
 from worker.ending.files import FileRemoval
 from worker.errors import BadDefinition, FilesOnTheWay, ModelDown, ProviderAway, StoreDown
 from worker.redis import RedisFileStores
-from worker.turn.file_stores import FAILED_SECONDS, INDEXING_SECONDS, LEASE, SOON, WAIT_SECONDS, FileStores
+from worker.turn.file_stores import (
+    FAILED_SECONDS,
+    INDEXING_SECONDS,
+    LEASE,
+    LONGEST_PAUSE_SECONDS,
+    SOON,
+    WAIT_SECONDS,
+    FileStores,
+)
 
 
 def file(name: str, sign: str) -> AssistantFile:
@@ -248,7 +256,7 @@ async def test_a_file_that_cannot_be_indexed_is_an_incident_and_another_try_inde
     assert ground.vendor.count("create") == 1
 
 
-@pytest.mark.parametrize("refused", ["untaken", "failing"])
+@pytest.mark.parametrize("refused", ["untaken", "unput", "failing"])
 async def test_the_same_bytes_may_be_taken_by_another_name(ground: Ground, refused: str) -> None:
     table, text = replace(PRICES, name="prices.md"), PRICES
     setattr(ground.vendor, refused, {"md": "unsupported_file"})
@@ -259,6 +267,45 @@ async def test_the_same_bytes_may_be_taken_by_another_name(ground: Ground, refus
     assert name.endswith(".txt")
     found = await ground.worker().ready([table])
     assert found.names == {"prices.md": name}, "which stands there under another name by now"
+
+
+@pytest.mark.parametrize("refused", ["unput", "failing"])
+async def test_a_file_that_another_store_is_searched_with_stays_though_it_is_refused_there(
+    ground: Ground, refused: str
+) -> None:
+    searched = await ground.worker().ready(BOTH)
+    setattr(ground.vendor, refused, {"txt": "invalid_file"})
+    with pytest.raises(BadDefinition, match=r"prices\.txt"):
+        await ground.worker().ready([PRICES])
+    assert len(ground.vendor.stores[searched.id].files) == len(ground.vendor.files) == 2
+    assert await ground.removal().broken() == {}
+
+
+async def test_a_file_that_is_taken_away_while_it_is_indexed_is_not_waited_for(ground: Ground) -> None:
+    ground.vendor.slow = {"txt"}
+    worker = ground.worker()
+    with pytest.raises(FilesOnTheWay):
+        await worker.ready([PRICES])
+    ground.vendor.files.clear()
+    [store] = ground.vendor.stores.values()
+    store.files.clear()
+    await asyncio.sleep(6 * LONGEST_PAUSE_SECONDS)
+    with pytest.raises(ModelDown, match="was taken away while it was indexed"):
+        await worker.ready([PRICES])
+    await asyncio.sleep(FAILED_SECONDS)
+    ground.vendor.slow = set()
+    await worker.ready([PRICES])
+
+
+async def test_who_ends_in_the_middle_lets_go_of_the_lock(ground: Ground) -> None:
+    worker = ground.worker()
+    making = asyncio.create_task(worker.ready(BOTH))
+    while not ground.vendor.count("upload"):  # noqa: ASYNC110 - the fake makes a turn of the loop for each call
+        await asyncio.sleep(0)
+    await worker.close()
+    await asyncio.wait({making})
+    await asyncio.sleep(1)
+    assert await ground.book().lock("another", LEASE)
 
 
 async def test_a_set_that_is_indexed_for_long_keeps_no_other_waiting(ground: Ground) -> None:

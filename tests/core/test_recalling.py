@@ -171,7 +171,7 @@ async def test_an_error_that_nobody_foresaw_costs_no_turn(core: Core, memory: Fa
     assert "secret" not in str(job.results)
 
 
-def plainly(text: str) -> str:
+def plainly(text: str, _: float = 0.0) -> str:
     return text.replace("frame", "[word]")
 
 
@@ -189,7 +189,7 @@ async def test_a_memory_that_is_apart_is_asked_without_what_must_not_go_there(co
 async def test_a_question_that_cannot_be_redacted_is_not_sent_and_makes_no_outage(
     core: Core, memory: FakeMemory, error: Exception
 ) -> None:
-    def cannot(_: str) -> str:
+    def cannot(_: str, __: float) -> str:
         raise error
 
     core.recalling = Recalling(memory, memory, "default", redacted=cannot)
@@ -272,7 +272,7 @@ def counted() -> dict[str, float]:
 
 @pytest.mark.parametrize("result", RECALLS)
 async def test_each_question_counts_once_by_what_was_recalled(core: Core, memory: FakeMemory, result: str) -> None:
-    def cannot(_: str) -> str:
+    def cannot(_: str, __: float) -> str:
         raise NotRedacted("too slow")
 
     errors = {"down": MemoryDown("away"), "refused": MemoryRefused("the key"), "paused": MemoryRefused("the key")}

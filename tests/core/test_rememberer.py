@@ -12,6 +12,7 @@ from tests.core.remembering import FakeMemory, FakeMemos
 from tests.core.rig import Core
 from worker.domain.memory import Backlog, Memo, Settled, Waiting
 from worker.errors import MemoryDown, MemoryRefused, NotRedacted, TranscriptDown
+from worker.turn.recalling import LONGEST_ASKED, SPARE
 from worker.turn.rememberer import ASIDE_FOR, LONGEST_SAID, Rememberer
 
 A, B = "a" * 32, "b" * 32
@@ -116,11 +117,15 @@ async def test_of_a_very_long_answer_the_beginning_is_remembered_and_nothing_tha
 ) -> None:
     memos.add(1)
     secret = "ada@example.org"
-    memos.rows[1] = replace(memos.rows[1], answer="x" * (LONGEST_SAID - 9) + f" {secret} " + "y" * 10**6)
+    answer = "x" * (LONGEST_SAID - 9) + f" {secret} " + "y" * 10**6
+    question = "x" * (LONGEST_ASKED - 9) + f" {secret} " + "y" * SPARE
+    memos.rows[1] = replace(memos.rows[1], question=question, answer=answer)
     async with Rememberer(memory, memos, lambda text: text.replace(secret, "[email]")):
         await asyncio.sleep(30)
     [said] = remembered(memory)
     assert (len(said), "ada@" in said, said.count("y")) == (LONGEST_SAID, False, 0)
+    [(asked, _)] = memos.done
+    assert (len(asked), "ada@" in asked, asked.count("y")) == (LONGEST_ASKED, False, 0)
 
 
 async def test_where_everything_is_refused_nothing_steps_aside(memory: FakeMemory, memos: FakeMemos) -> None:

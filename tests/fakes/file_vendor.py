@@ -17,15 +17,17 @@ class Store:
 
 
 class FakeVendor:
-    """`ports.file_stores.FileVendor`. Files of an ending in `untaken` are refused, those in `failing` not indexed,
-    those in `slow` not until all is `indexed`; each call meets `trouble`. Of so many uploads that are `unheard` the
-    reply is lost.
+    """`ports.file_stores.FileVendor`; each call meets `trouble`.
+
+    Files of an ending in `untaken` are refused, those in `unput` by stores, those in `failing` not indexed, those in
+    `slow` not until all is `indexed`. Of so many uploads that are `unheard` the reply is lost.
     """
 
     def __init__(self) -> None:
         self.stores: dict[str, Store] = {}
         self.files: dict[str, tuple[str, bytes]] = {}
         self.untaken: set[str] = set()
+        self.unput: set[str] = set()
         self.failing: dict[str, str] = {}
         self.endless = False
         self.slow: set[str] = set()
@@ -94,6 +96,8 @@ class FakeVendor:
         if file_id not in self.files:
             return False
         ending = self.files[file_id][0].rpartition(".")[2]
+        if ending in self.unput:
+            raise BadRequest("vector_stores.files.create: the provider does not accept this call")
         error = self.failing.get(ending)
         state = Indexing("in_progress") if self.endless or ending in self.slow else Indexing("completed")
         store.files[file_id] = Indexing("failed", error) if error else state

@@ -19,7 +19,7 @@ async def test_a_question_that_takes_long_to_redact_is_not_sent_and_makes_no_out
     monkeypatch.setattr("worker.turn.recalling.DEADLINE_SECONDS", 1.0)
     memory, over = FakeMemory(), threading.Event()
 
-    def slow(text: str) -> str:
+    def slow(text: str, _: float) -> str:
         over.wait(30)
         return text
 

@@ -299,10 +299,12 @@ def _readers(stack: AsyncExitStack) -> tuple[Documents, Shelf]:
 def _with_files(ground: Ground, adapters: Adapters, stack: AsyncExitStack) -> Ground:
     """Add the files of assistants at the providers that search them."""
     stores = {
-        name: stack.enter_context(closing(FileStores(name, each.files, each.file_book, ground.shelf)))
+        name: FileStores(name, each.files, each.file_book, ground.shelf)
         for name, each in adapters.providers.items()
         if each.spec.file_search and each.files is not None and each.file_book is not None
     }
+    for each in stores.values():
+        stack.push_async_callback(each.close)
     return replace(ground, file_stores=stores)
 
 

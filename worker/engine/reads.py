@@ -79,6 +79,8 @@ class Reads:
         except ReadRefused:
             await self.check_instance(process_instance_id)
             raise
+        if said is not None and "value" not in said:
+            raise Unanswered(f"{_called(name)} could not be read: the answer is no variable of an engine's")
         return None if said is None else wire.read_variable(said)
 
     async def check_instance(self, process_instance_id: str) -> None:
@@ -100,7 +102,7 @@ class Reads:
         try:
             return await beside_if(len(body) > LARGE, _value_in, body)
         except ValueError as exc:
-            raise ReadRefused(f"{_called(name)} cannot be read: {exc}") from exc
+            raise Unanswered(f"{_called(name)} could not be read: the answer is no variable of an engine's") from exc
 
     async def key(self, definition_id: str) -> str:
         """Return the id that the process has in its model. Raises TaskLost when the definition is deleted."""
@@ -234,7 +236,9 @@ def _refused(reply: Reply, what: str) -> Conflict | ReadRefused:
 
 def _value_in(body: bytes) -> str:
     said = foreign.read(body)
-    return json.dumps(said.get("value") if isinstance(said, dict) else None, ensure_ascii=False)
+    if not isinstance(said, dict) or "value" not in said:
+        raise ValueError("no variable")
+    return json.dumps(said["value"], ensure_ascii=False)
 
 
 def _called(name: str) -> str:

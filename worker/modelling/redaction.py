@@ -68,9 +68,9 @@ class Redaction:
     names: tuple[str, ...] = tuple(BUILT_IN)
     patterns: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, text: str) -> str:
-        """Put a mark in the place of each. Raises NotRedacted. Not for the loop."""
-        until = time.monotonic() + SECONDS
+    def of(self, text: str, seconds: float = SECONDS) -> str:
+        """Put a mark in the place of each. Raises NotRedacted, also after so many seconds. Not for the loop."""
+        until = time.monotonic() + seconds
         for name, pattern in self.patterns.items():
             try:
                 text = patterns.replaced(pattern, f"[{name}]", text, until - time.monotonic())

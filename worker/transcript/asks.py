@@ -112,8 +112,10 @@ class SqlAsks:
 
     async def of_session(self, session_id: str, limit: int = 100) -> Sequence[Ask]:
         """See `ports.asks.AskBook.of_session`."""
-        own = select(asks).where(self._own, asks.c.session_id == clean(session_id))
-        return await self._read(own.order_by(asks.c.number.desc()).limit(limit))
+        own = self._own & (asks.c.session_id == clean(session_id))
+        newest = select(asks.c.number).where(own).order_by(asks.c.number.desc()).limit(limit)
+        found = select(asks).where(own, asks.c.number.in_(newest) | _is_unfinished())
+        return await self._read(found.order_by(asks.c.number.desc()))
 
     async def oldest(self, target: ThreadKey) -> Ask | None:
         """See `ports.asks.AskBook.oldest`."""

@@ -144,6 +144,7 @@ class HurriedPostgresql:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._free: list[tuple[AsyncConnection, Any]] = []
         self._leaving = set[asyncio.Task[None]]()
+        self._is_over = False
         self._written = _Written(engine.dialect)
 
     async def rows(self, query: Select[Any], **values: Any) -> Rows:
@@ -167,7 +168,10 @@ class HurriedPostgresql:
                 if is_new or not driver.is_closed() or not isinstance(exc, Exception):
                     raise
             else:
-                self._free.append((connection, driver))
+                if self._is_over:
+                    self._leave(connection)
+                else:
+                    self._free.append((connection, driver))
                 return rows
 
     async def _opened(self) -> tuple[AsyncConnection, Any]:
@@ -187,7 +191,8 @@ class HurriedPostgresql:
 
     async def close(self) -> None:
         """See `Hurried.close`."""
-        for connection, _ in self._free:
-            self._leave(connection)
-        await asyncio.gather(*self._leaving)
+        self._is_over = True
+        while self._free:
+            self._leave(self._free.pop()[0])
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._engine.dispose()

@@ -43,6 +43,8 @@ INDEXING_SECONDS: Final = 300.0
 WAIT_SECONDS: Final = 10.0
 """How long a task waits for its files; then it comes again, and its slot is another one's."""
 SOON: Final = timedelta(seconds=15)
+MOST_MISSED: Final = 5
+"""So often in a row a file may not be seen that was put into a store: some providers list it later."""
 AGAIN: Final = timedelta(seconds=30)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 FAILED_SECONDS: Final = 60.0
@@ -105,10 +107,12 @@ class FileStores:
             del self._ready[key]
         log.warning(Event.FILES_GONE, provider=self.provider, store=store_id)
 
-    def close(self) -> None:
-        """Make no more."""
-        for each in list(self._making.values()):
+    async def close(self) -> None:
+        """Make no more, and let go of the lock."""
+        making = list(self._making.values())
+        for each in making:
             each.cancel()
+        await asyncio.gather(*making, return_exceptions=True)
 
     def _over(self, key: tuple[str, str], task: asyncio.Task[Searchable]) -> None:
         del self._making[key]
@@ -193,10 +197,23 @@ class FileStores:
             if stands is not None and stands.state == "failed":
                 await self.vendor.take_out(entry.id, upload.id)
                 stands = None
-            if stands is not None or await self.vendor.put(entry.id, upload.id):
-                return
+            try:
+                if stands is not None or await self.vendor.put(entry.id, upload.id):
+                    return
+            except BadRequest as exc:
+                await self._give_up(entry, upload)
+                raise self._untaken(file, str(exc)) from exc
             await self._drop(upload)
         raise ModelDown(f"the provider {self.provider} loses the file {file.name!r}", retry_after=AGAIN)
+
+    async def _give_up(self, entry: FileStore, upload: Upload) -> None:
+        """Leave nothing of a file that is not taken, so that it may come by another name; what is searched stays."""
+        kept = await self.book.everything()
+        others = [each for each in kept.stores if each.ready and each.account == upload.account]
+        if any(upload.sha256 in each.sums for each in others):
+            await self.vendor.take_out(entry.id, upload.id)
+        else:
+            await self._drop(upload)
 
     async def _drop(self, upload: Upload) -> None:
         """Take a file away that is of no use there, with others of its name, of which a reply was lost."""
@@ -230,15 +247,18 @@ class FileStores:
         return upload
 
     async def _indexed(self, entry: FileStore, file: AssistantFile, upload: Upload) -> None:
-        ends_at, pause = monotonic() + INDEXING_SECONDS, FIRST_PAUSE_SECONDS
+        ends_at, pause, missed = monotonic() + INDEXING_SECONDS, FIRST_PAUSE_SECONDS, 0
         while True:
             stands = await self.vendor.status(entry.id, upload.id)
+            missed = missed + 1 if stands is None else 0
+            if missed > MOST_MISSED:
+                raise ModelDown(f"the file {file.name!r} was taken away while it was indexed", retry_after=AGAIN)
             if stands is not None and stands.state == "completed":
                 return
             if stands is not None and stands.state == "failed":
                 if stands.error in _HOPELESS:
                     async with locked(self.book):
-                        await self._drop(upload)
+                        await self._give_up(entry, upload)
                     raise self._untaken(file, stands.error)
                 raise ModelDown(f"the file {file.name!r} could not be indexed: {stands.error}", retry_after=AGAIN)
             if monotonic() > ends_at:

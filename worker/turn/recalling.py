@@ -27,7 +27,9 @@ DEADLINE_SECONDS = 0.3
 REFUSED_PAUSE = timedelta(minutes=5)
 """So long a memory that refuses us is left alone: until somebody changes something."""
 LONGEST_ASKED = 4000
-"""Characters of what a task asks by which facts are chosen."""
+"""Characters of what a task asks by which facts are chosen, and that are remembered."""
+SPARE = 200
+"""Handed on to be redacted, and cut off behind that: what is cut in two is not known for what it is."""
 LONGEST_FACT = LONGEST_QUESTION + LONGEST_TEXT + 100
 """Characters: those that we write have no more."""
 
@@ -65,7 +67,7 @@ class Recalling:
         subjects: Subjects,
         engine: str,
         meaning: Meaning | None = None,
-        redacted: Callable[[str], str] | None = None,
+        redacted: Callable[[str, float], str] | None = None,
     ) -> None:
         self._memory = memory
         self._subjects = subjects
@@ -77,7 +79,7 @@ class Recalling:
     async def of(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
         """Say what is known of whom the task is about. Never raises, and takes no longer than the deadline."""
         kind = wish.subject or ""
-        asked = (prompt_parameter(task, activity) or activity.documentation)[:LONGEST_ASKED]
+        asked = (prompt_parameter(task, activity) or activity.documentation)[: LONGEST_ASKED + SPARE]
         subject, why = subject_of(kind, task, self._engine)
         if subject is None:
             metrics.RECALLS.labels("no_subject").inc()
@@ -132,10 +134,12 @@ class Recalling:
     async def _plain(self, asked: str) -> str:
         """Return a question as the memory may read it. Raises NotRedacted where that is not known in time."""
         if self._redacted is None:
-            return asked
+            return asked[:LONGEST_ASKED]
+        seconds = DEADLINE_SECONDS / 2  # the rest is for the memory
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS / 2):  # the rest is for the memory
-                return await beside(self._redacted, asked)
+            async with asyncio.timeout(seconds):
+                # Of its thread, too: nobody else may wait for one that goes on.
+                return (await beside(self._redacted, asked, seconds))[:LONGEST_ASKED]
         except NotRedacted:
             raise
         except TimeoutError:

@@ -17,6 +17,7 @@ from worker.runtime.clock import monotonic
 from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
+from worker.turn.recalling import LONGEST_ASKED, SPARE
 
 AT_ONCE = 20
 ROUND_SECONDS = 2.0
@@ -161,8 +162,9 @@ class Rememberer:
     def _both(self, waiting: Waiting) -> tuple[str, str]:
         # A person has approved what is redacted already; once more it stays the same.
         # Cut behind it once more: what is cut in two is not known for what it is.
-        question, answer = (self._redacted(each[: LONGEST_SAID + 200]) for each in (waiting.question, waiting.answer))
-        return question[:LONGEST_SAID], answer[:LONGEST_SAID]
+        question = self._redacted(waiting.question[: LONGEST_ASKED + SPARE])
+        answer = self._redacted(waiting.answer[: LONGEST_SAID + SPARE])
+        return question[:LONGEST_ASKED], answer[:LONGEST_SAID]
 
     async def _check_all(self, waiting: Waiting) -> None:
         """Raise MemoryDown or MemoryRefused if everything is refused; then nothing steps aside."""

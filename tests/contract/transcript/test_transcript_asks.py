@@ -198,6 +198,14 @@ async def test_what_a_person_has_waiting_makes_way_unless_it_is_being_answered(a
     assert await states() == before
 
 
+async def test_of_many_the_newest_are_listed_and_all_that_wait(asks: SqlAsks) -> None:
+    for number in range(4):
+        await asks.accept(ask(str(number)))
+    await asks.withdraw(ask("1").id)
+    listed = await asks.of_session(session_id(KEY), 1)
+    assert [each.id for each in listed] == [ask("3").id, ask("2").id, ask("0").id]
+
+
 async def test_another_engine_has_nothing_of_it(asks: SqlAsks, database: Database) -> None:
     kept = await asks.accept(ask())
     other = SqlAsks(database, engine="other")

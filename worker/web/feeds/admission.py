@@ -88,6 +88,7 @@ class Admission:
 
     async def close(self) -> None:
         """Tell others that this worker's are over, as far as that can be done at once; the rest lapses."""
+        self._untold |= self._shared  # also of whom a word was broken off
         with suppress(StoreDown, TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await self.tell()

@@ -4,7 +4,7 @@ import { html } from "./lib/preact.js";
 
 const SERIES = 12;
 
-const DIGITS = new Intl.NumberFormat(undefined, { maximumFractionDigits: 3 });
+const DIGITS = new Intl.NumberFormat(undefined, { maximumFractionDigits: 3, signDisplay: "negative" });
 const PERCENT = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 export const figure = (value) => DIGITS.format(value);
 export const percent = (value) => PERCENT.format(value);

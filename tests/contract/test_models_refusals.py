@@ -146,6 +146,10 @@ BROKEN = [
     error("The encrypted content gAAA… could not be verified.", code="invalid_encrypted_content"),
 ]
 
+NO_RIGHT = error(
+    "You have insufficient permissions for this operation. Missing scopes: model.request. Check your role."
+)
+
 FALSE_FRIENDS: list[tuple[int, Any]] = [
     (400, error("Unsupported parameter.", code="unsupported_parameter", param="temperature")),
     (400, error("max_tokens is too large for a context length that you did not exceed.", param="max_tokens")),
@@ -339,6 +343,7 @@ BODIES: list[tuple[str, int, Any]] = [
     *(("too_large", status, body) for status, body in TOO_LARGE),
     ("keeps_nothing", 400, KEEPS_NOTHING),
     *(("broken", 400, body) for body in BROKEN),
+    ("no_right", 401, NO_RIGHT),
 ]
 
 

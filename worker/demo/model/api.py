@@ -21,7 +21,7 @@ MODELS: Final = frozenset(
 CONTEXT_TOKENS: Final = 128_000
 MIN_OUTPUT_TOKENS: Final = 16
 MAX_TEMPERATURE: Final = 2
-PAGE, MAX_PAGE = 20, 100
+PAGE, MAX_PAGE, MAX_FILES = 20, 100, 10_000
 
 PARAMETERS: Final = frozenset(
     {
@@ -144,9 +144,9 @@ class Api:
 
             return handler
 
-        def paged(answer: Callable[[Asked], list[Json]]) -> Handler:
+        def paged(answer: Callable[[Asked], list[Json]], most: int = MAX_PAGE) -> Handler:
             async def handler(asked: Asked) -> web.Response:
-                return _behind(answer(asked), asked)
+                return _behind(answer(asked), asked, most)
 
             return handler
 
@@ -158,7 +158,7 @@ class Api:
 
         return [
             ("POST", files, "files.create", reply(lambda a: has.upload(a.content_type, a.raw, a.account))),
-            ("GET", files, "files.list", paged(lambda a: has.listed(a.account, a.query.get("purpose")))),
+            ("GET", files, "files.list", paged(lambda a: has.listed(a.account, a.query.get("purpose")), MAX_FILES)),
             ("GET", file, "files.retrieve", reply(lambda a: has.file(*names(a)[1:]).shown())),
             ("DELETE", file, "files.delete", reply(lambda a: has.delete(*names(a)[1:]))),
             ("POST", stores, "vector_stores.create", reply(lambda a: has.create_store(a.json(), a.account))),
@@ -393,10 +393,10 @@ def _check_numbers(body: Json) -> None:
         raise invalid("max_output_tokens", text, "integer_below_min_value")
 
 
-def _limit(asked: Asked) -> int:
-    text = asked.query.get("limit", str(PAGE))
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
-        raise invalid("limit", f"expected 1 to {MAX_PAGE}, got {text}.")
+def _limit(asked: Asked, most: int = MAX_PAGE) -> int:
+    text = asked.query.get("limit", str(PAGE if most == MAX_PAGE else most))
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise invalid("limit", f"expected 1 to {most}, got {text}.")
     return int(text)
 
 
@@ -408,11 +408,11 @@ def _found(conversation: Conversation, item: str) -> Json:
     raise ApiError(404, f"Item with id '{item}' not found in conversation '{conversation.id}'.")
 
 
-def _behind(rows: list[Json], asked: Asked) -> web.Response:
+def _behind(rows: list[Json], asked: Asked, most: int) -> web.Response:
     """A page of a list, behind what the client has seen."""
     after = asked.query.get("after")
     start = next((number + 1 for number, each in enumerate(rows) if each["id"] == after), 0)
-    limit = _limit(asked)
+    limit = _limit(asked, most)
     return _page(rows[start : start + limit], more=len(rows) > start + limit)
 
 

@@ -177,6 +177,12 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     assert drawn | {"WorkerError": "Exception"} == {each.__name__: each.__bases__[0].__name__ for each in own}
 
 
+def test_a_transcript_in_a_file_loads_no_driver_of_a_server() -> None:
+    program = "import sys, worker.transcript; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "asyncpg" not in loaded.stdout.split()
+
+
 def test_a_worker_starts_without_what_decisions_and_reports_need() -> None:
     """Half a second and tens of megabytes that most workers never use."""
     started = subprocess.run([sys.executable, "-c", STARTED], check=True, capture_output=True, text=True)

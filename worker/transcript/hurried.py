@@ -10,9 +10,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-import asyncpg  # type: ignore[import-untyped]  # it says nothing of its types
 from sqlalchemy import Compiled, Dialect, Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -146,6 +145,9 @@ class HurriedPostgresql:
         self._leaving = set[asyncio.Task[None]]()
         self._is_over = False
         self._written = _Written(engine.dialect)
+        # As SQLAlchemy has loaded it: where the transcript is a file nobody pays for it.
+        driver = cast("Any", engine.dialect.loaded_dbapi).asyncpg
+        self._errors: tuple[type[Exception], ...] = (*ERRORS, driver.PostgresError, driver.InterfaceError)
 
     async def rows(self, query: Select[Any], **values: Any) -> Rows:
         """See `Hurried.rows`."""
@@ -153,7 +155,7 @@ class HurriedPostgresql:
         try:
             async with self._places:
                 return await self._read(statement, given)
-        except (*ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        except self._errors as exc:
             raise translated(exc) from exc
 
     async def _read(self, statement: str, values: Mapping[str, Any]) -> Rows:

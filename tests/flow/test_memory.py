@@ -4,6 +4,7 @@ import asyncio
 import re
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.waiting import wait_until
 from worker import bootstrap
 from worker.domain.memory import Backlog
 from worker.modelling.subjects import named
+from worker.turn.recalling import Recalling
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def remembering(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ri
 
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a turn wait for what is recalled: a machine that is busy may take longer than a turn would."""
-    monkeypatch.setattr("worker.turn.recalling.DEADLINE_SECONDS", 10.0)
+    monkeypatch.setattr("worker.bootstrap.working.Recalling", partial(Recalling, deadline_seconds=10.0))
 
 
 async def all_remembered(rig: Rig, within: float = 30.0) -> None:

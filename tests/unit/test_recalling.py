@@ -2,8 +2,6 @@
 
 import threading
 
-import pytest
-
 from tests.core.remembering import FakeMemory, known_of
 from worker.domain.memory import Recalled
 from worker.modelling.subjects import named
@@ -13,17 +11,14 @@ from worker.turn.recalling import Recalling
 ADA = named("variable:customer", "ada", None, "default").digest
 
 
-async def test_a_question_that_takes_long_to_redact_is_not_sent_and_makes_no_outage(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("worker.turn.recalling.DEADLINE_SECONDS", 1.0)
+async def test_a_question_that_takes_long_to_redact_is_not_sent_and_makes_no_outage() -> None:
     memory, over = FakeMemory(), threading.Event()
 
     def slow(text: str, _: float) -> str:
         over.wait(30)
         return text
 
-    recalling = Recalling(memory, memory, "default", redacted=slow)
+    recalling = Recalling(memory, memory, "default", redacted=slow, deadline_seconds=1.0)
     try:
         for _ in range(FAILURES + 1):
             known = await known_of(recalling, "ada")

@@ -1,7 +1,7 @@
 """What a question is shown of the memory: recalled before the hold, for a moment at most, and never needed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
@@ -68,12 +68,15 @@ class Recalling:
         engine: str,
         meaning: Meaning | None = None,
         redacted: Callable[[str, float], str] | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._memory = memory
         self._subjects = subjects
         self._engine = engine
         self._meaning = meaning
         self._redacted = redacted
+        self._deadline = deadline_seconds
+        self._words: Mapping[Why, str] = {**_WHY, "late": f"no answer within {deadline_seconds} s"}
         self._breaker = Breaker()
 
     async def of(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
@@ -96,7 +99,7 @@ class Recalling:
         ids = tuple(each.id for each in facts)
         metrics.RECALLS.labels("recalled" if facts else trouble or "nothing").inc()
         shown = prompt.remembered(facts) if facts else ""
-        said = _WHY[trouble] if trouble else ("" if facts else "nothing is known")
+        said = self._words[trouble] if trouble else ("" if facts else "nothing is known")
         return Known(shown, Recalled(subject.digest, ids, said), remember)
 
     async def _recall(self, subject: MemorySubject, asked: str, most: int) -> tuple[list[Fact], Why | None, int | None]:
@@ -109,7 +112,7 @@ class Recalling:
             return [], "paused", None
         began = monotonic()
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline):
                 known = await self._subjects.known(subject)
                 generation = 0 if known is None else known.generation
                 if known is not None and most:
@@ -135,7 +138,7 @@ class Recalling:
         """Return a question as the memory may read it. Raises NotRedacted where that is not known in time."""
         if self._redacted is None:
             return asked[:LONGEST_ASKED]
-        seconds = DEADLINE_SECONDS / 2  # the rest is for the memory
+        seconds = self._deadline / 2  # the rest is for the memory
         try:
             async with asyncio.timeout(seconds):
                 # Of its thread, too: nobody else may wait for one that goes on.
@@ -144,7 +147,7 @@ class Recalling:
             raise
         except TimeoutError:
             raise NotRedacted("to redact the question takes too long") from None
-        except Exception as exc:
+        except Exception as exc:  # of a pattern of others: it is not sent, and the memory is not what failed
             log.error(Event.MEMORY_CRASHED, trace=trace(exc))
             raise NotRedacted("an unforeseen error") from exc
 
@@ -156,7 +159,7 @@ class Recalling:
                 self._breaker.left(first=first)  # the memory was not asked
                 return "unredacted"
             case TimeoutError():
-                why, reason = "late", f"no answer within {DEADLINE_SECONDS} s"
+                why, reason = "late", self._words["late"]
             case MemoryRefused():
                 why, pause = "refused", REFUSED_PAUSE
             case MemoryDown():
@@ -172,7 +175,6 @@ class Recalling:
 NOTHING = Known()
 NO_MEMORY = Known(recalled=Recalled(why="MEMORY is off"))
 _WHY: dict[Why, str] = {
-    "late": f"no answer within {DEADLINE_SECONDS} s",
     "down": "the memory cannot be reached",
     "refused": "the memory refuses us",
     "unredacted": "the question could not be redacted",

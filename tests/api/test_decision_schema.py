@@ -1,13 +1,12 @@
 """Whatever fits the document of the routes of records, or does not, is answered as it says, and never with a 5xx."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.client import OPERATOR, TOKENS, VIEWER
+from tests.api.client import OPERATOR, VIEWER
 from tests.api.test_decisions import KEY, OTHER, keep
 from tests.api.test_schema import FreshRecord, documented, operations, validate
 from tests.fakes.decisions import FakeSources
@@ -16,7 +15,6 @@ from worker.chat.trying import Trying
 from worker.transcript import SqlDecisions, open_database
 from worker.web.api import deciding
 
-NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})
 VALIDATED = operations("""
     POST /api/decisions/{decision_id}/what-ifs
     POST /api/decisions/{decision_id}/hold

@@ -31,6 +31,6 @@ def test_the_applications_pass_their_tests(tmp_path: Path) -> None:
     found = ElementTree.parse(report).findall(".//testcase")
     for each in found:
         # For people, and docs/testing.md: how long a test takes is not asserted.
-        print(f"{each.get('classname')}.{each.get('name')}: {float(each.get('time', 0)):.1f} s")  # noqa: T201
+        print(f"{each.get('classname')}.{each.get('name')}: {float(each.get('time', 0)):.1f} s")  # noqa: T201 - as above
     assert f"\n{len(found)} passed" in done.stdout, "none is skipped, and none is expected to fail"
     assert {each.get("classname") for each in found} == {file.stem for file in FOLDER.glob("test_*.py")}

@@ -87,7 +87,7 @@ def _table(document: Any, table: Table) -> None:
 def _mark(properties: Any, name: str, *, is_so: bool) -> None:
     """Say both: then nothing that somebody said decides which elements there are."""
     from docx.oxml import OxmlElement  # noqa: PLC0415 - as above
-    from docx.oxml.ns import qn  # noqa: PLC0415
+    from docx.oxml.ns import qn  # noqa: PLC0415 - as above
 
     mark = OxmlElement(name)
     mark.set(qn("w:val"), "1" if is_so else "0")

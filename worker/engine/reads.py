@@ -80,7 +80,7 @@ class Reads:
             await self.check_instance(process_instance_id)
             raise
         if said is not None and "value" not in said:
-            raise Unanswered(f"{_called(name)} could not be read: the answer is no variable of an engine's")
+            raise _no_variable(name)
         return None if said is None else wire.read_variable(said)
 
     async def check_instance(self, process_instance_id: str) -> None:
@@ -102,7 +102,7 @@ class Reads:
         try:
             return await beside_if(len(body) > LARGE, _value_in, body)
         except ValueError as exc:
-            raise Unanswered(f"{_called(name)} could not be read: the answer is no variable of an engine's") from exc
+            raise _no_variable(name) from exc
 
     async def key(self, definition_id: str) -> str:
         """Return the id that the process has in its model. Raises TaskLost when the definition is deleted."""
@@ -239,6 +239,10 @@ def _value_in(body: bytes) -> str:
     if not isinstance(said, dict) or "value" not in said:
         raise ValueError("no variable")
     return json.dumps(said["value"], ensure_ascii=False)
+
+
+def _no_variable(name: str) -> Unanswered:
+    return Unanswered(f"{_called(name)} could not be read: the answer is no variable of an engine's")
 
 
 def _called(name: str) -> str:

@@ -32,7 +32,7 @@ class AskBook(Protocol):
         ...
 
     async def of_session(self, session_id: str, limit: int = 100) -> Sequence[Ask]:
-        """Asks about the thread of a session, the newest first."""
+        """So many asks about the thread of a session, the newest first, and all others that are not over."""
         ...
 
     async def oldest(self, target: ThreadKey) -> Ask | None:

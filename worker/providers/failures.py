@@ -125,6 +125,8 @@ _REFUSED: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
 LENGTHS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 """What the APIs call the limit of an answer."""
 _LARGE: Final = "the provider, or a server before it, takes nothing so large: shorten the inputs"
+_NO_MODEL_FOR_KEY: Final = "the key has no right to ask model {model!r}"
+_NOT_FOR_KEY: Final = "the key has no right to this, or not from here"
 _NO_KEY: Final = "the provider does not accept the key: check {words.key}"
 _QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
@@ -180,14 +182,14 @@ TABLE: Final = (
         own=False,
         probe=False,
     ),
-    Row(AssistantPaused, "the key has no right to ask model {model!r}", topic="no_right", of_a_turn=True),
-    Row(ProviderPaused, "the key has no right to this, or not from here", topic="no_right", probe=True),
+    Row(AssistantPaused, _NO_MODEL_FOR_KEY, topic="no_right", of_a_turn=True),
+    Row(ProviderPaused, _NOT_FOR_KEY, topic="no_right", probe=True),
     Row(TurnedAway, "the key has no right to this: give it the scope that the provider names", topic="no_right"),
     Row(ProviderPaused, _NO_KEY, {401}),
     Row(ProviderPaused, _NO_KEY, kinds={"no_db_connection"}),  # LiteLLM's 400 where it has but one key
     Row(ProviderPaused, "the provider wants to be paid", {402}),
-    Row(AssistantPaused, "the key has no right to ask model {model!r}", {403}, of_a_turn=True),
-    Row(ProviderPaused, "the key has no right to this, or not from here", {403}, probe=True),
+    Row(AssistantPaused, _NO_MODEL_FOR_KEY, {403}, of_a_turn=True),
+    Row(ProviderPaused, _NOT_FOR_KEY, {403}, probe=True),
     Row(TurnedAway, "the key has no right to this: is it a key of the project that the conversation is in?", {403}),
     Row(ModelDown, "nothing of this kind at this address: check {words.address}", {404, 405}),
     Row(ModelUnknown, "the server ran out of time", statuses={408}),

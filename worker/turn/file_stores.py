@@ -84,8 +84,7 @@ class FileStores:
         key = (self.book.account, set_digest(files))
         if (known := self._ready.get(key)) is not None:
             return known
-        if (failed := self._failed.pop(key, None)) is not None and monotonic() - failed.at < FAILED_SECONDS:
-            self._failed[key] = failed
+        if (failed := self._failed.get(key)) is not None and monotonic() - failed.at < FAILED_SECONDS:
             raise failed.error.with_traceback(None)
         if key not in self._making:
             task = asyncio.create_task(self._made(tuple(files)), name="vector store of files")
@@ -100,11 +99,11 @@ class FileStores:
     async def gone(self, files: Sequence[AssistantFile], store_id: str) -> None:
         """Forget this store of these files, which the provider has no more; not one that was made anew meanwhile."""
         key = (self.book.account, set_digest(files))
+        if (known := self._ready.get(key)) is not None and known.id == store_id:
+            del self._ready[key]
         entry = await self.book.store(set_digest(files))
         if entry is not None and entry.id == store_id:
             await self.book.forget(entry)
-        if (known := self._ready.get(key)) is not None and known.id == store_id:
-            del self._ready[key]
         log.warning(Event.FILES_GONE, provider=self.provider, store=store_id)
 
     async def close(self) -> None:

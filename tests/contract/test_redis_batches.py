@@ -81,6 +81,15 @@ async def test_while_nobody_answers_all_that_wait_hear_of_it_and_the_next_ones_w
     assert await redis.set("key", "x") is True
 
 
+async def test_who_waits_long_for_a_turn_has_a_reply_where_others_get_theirs(redis: Client, line: Wire) -> None:
+    line.delay_seconds = 0.5
+    places = connect.BATCHES_AT_ONCE * connect.LARGEST_BATCH
+    many = places * int(connect.STALL.total_seconds() / line.delay_seconds + 2)  # the last ones wait longer than STALL
+    replies = await asyncio.gather(*(redis.set(f"key-{number}", number) for number in range(many)))
+
+    assert replies == [True] * many
+
+
 @pytest.mark.parametrize("text", ["plain", "é", "half \ud83d a pair"])
 async def test_texts_arrive_as_redis_py_writes_them_down(redis: Client, text: str) -> None:
     await redis.set("key", text)

@@ -37,6 +37,8 @@ RETRIES = 2
 """Behind the first try. The driver repeats what lost its reply, too: for that, scripts go by their caller's token."""
 STALL = timedelta(seconds=3)
 """The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
+LONGEST_QUEUE = timedelta(seconds=20)
+"""The longest that a command may take where many wait, and replies come all the time: it is we who are slow then."""
 BATCHES_AT_ONCE = 4
 """Connections that are used at once: a batch that hangs, for STALL at most, holds up none of the others."""
 LARGEST_BATCH = 20
@@ -163,14 +165,18 @@ class _PatientRedis(Redis):
 
     With a connection for each command, half of a worker's CPU was the driver's: a task, two timers and two system calls
     for each. redis-py's BlockingConnectionPool moreover lets those that just returned a connection take it again: under
-    load some commands waited for ever. Each command has its reply, or a TimeoutError, within STALL.
+    load some commands waited for ever. Each command has its reply, or a TimeoutError, within STALL since Redis was last
+    heard of. A thousand answers at once are seconds of work for us; where the wait for one's own turn counted, that was
+    taken for an outage of Redis, which stopped all work and made the next such crowd.
     """
 
     _places: int
     _waiting: deque[_Asked]
     _batches: set[asyncio.Task[None]]
-    _due: dict[asyncio.Future[Any], float]
-    """By when each reply has to be there, the oldest command first; one timer for all of them."""
+    _asked: dict[asyncio.Future[Any], float]
+    """When each reply was asked for that is not there yet, the oldest one first; one timer for all of them."""
+    _heard: float
+    """When a reply came last, by the loop's clock."""
     _timer: asyncio.TimerHandle | None
 
     @classmethod
@@ -180,7 +186,7 @@ class _PatientRedis(Redis):
         client.auto_close_connection_pool = True
         client._places = min(connections, BATCHES_AT_ONCE)
         client._waiting, client._batches = deque(), set()
-        client._due, client._timer = {}, None
+        client._asked, client._timer, client._heard = {}, None, -math.inf
         return client
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -191,21 +197,22 @@ class _PatientRedis(Redis):
             # When this turn of the loop is over: what other tasks ask for in it goes along.
             loop.call_soon(self._send)
         self._waiting.append((args, options, reply))
-        self._due[reply] = due = loop.time() + STALL.total_seconds()
+        self._asked[reply] = now = loop.time()
         if self._timer is None:
-            self._timer = loop.call_at(due, self._overdue)
+            self._timer = loop.call_at(now + STALL.total_seconds(), self._look)
         try:
             return await reply
         finally:
-            del self._due[reply]
+            del self._asked[reply]
 
-    def _overdue(self) -> None:
+    def _look(self) -> None:
         """End the waiting of those whose time is over, and look again when the next one's is."""
         loop = asyncio.get_running_loop()
         now, self._timer = loop.time(), None
-        for reply, due in self._due.items():
+        for reply, asked in self._asked.items():
+            due = min(max(asked, self._heard) + STALL.total_seconds(), asked + LONGEST_QUEUE.total_seconds())
             if due > now:
-                self._timer = loop.call_at(due, self._overdue)
+                self._timer = loop.call_at(due, self._look)
                 return
             if not reply.done():
                 reply.set_exception(TimeoutError())
@@ -234,6 +241,7 @@ class _PatientRedis(Redis):
             # One that goes on without end would have its connection later, perhaps to a server that is primary no more.
             async with asyncio.timeout(STALL.total_seconds()):
                 replies = await pipeline.execute(raise_on_error=False)
+            self._heard = asyncio.get_running_loop().time()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait
             replies = [exc] * len(asked)
         for (_, _, reply), said in zip(asked, replies, strict=True):

@@ -21,7 +21,8 @@ Outcome = Literal["completed", "refused", "filtered", "incomplete", "failed", "e
 
 WAIT_SECONDS, RECORDING_SECONDS = 60.0, 600.0
 """For how long a test waits for something, by default. It costs time only where a test fails, or real models think."""
-CHECK_SECONDS: Final = 0.05
+CHECK_SECONDS, LONGEST_CHECK_SECONDS = 0.05, 0.3
+"""Between two looks: what takes long is looked at less often, which leaves the processor to what works."""
 REMOVE_SECONDS: Final = 10.0
 """For how long a removal is repeated that collides with what the worker does."""
 LONGEST_STRING: Final = 4000
@@ -175,13 +176,14 @@ class Bench:
         player = self._parts.model.answerer
         if seconds is None:
             seconds = RECORDING_SECONDS if isinstance(player, Player) and player.records else WAIT_SECONDS
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         while not (value := self._unless_flawed(done)):
             if not self._parts.worker.running:
                 raise AssertionError(f"the worker has ended:\n{self._parts.worker.log_tail()}")
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > seconds:
                 raise AssertionError(f"{what} did not come true within {seconds} s")
-            time.sleep(CHECK_SECONDS)
+            time.sleep(min(max(CHECK_SECONDS, waited / 10), LONGEST_CHECK_SECONDS))
         return value
 
     def _unless_flawed(self, done: Callable[[], Any]) -> Any:

@@ -210,8 +210,8 @@ async def test_a_provider_that_takes_no_key_ends_it_with_that_reason(scratch: Pa
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
-        ("scripted", signal.SIGTERM),
-        ("ready  Valkey", signal.SIGINT),
+        pytest.param("scripted", signal.SIGTERM, marks=pytest.mark.sweep),
+        pytest.param("ready  Valkey", signal.SIGINT, marks=pytest.mark.sweep),
         ("ready  Operaton", signal.SIGTERM),
     ],
 )

@@ -264,7 +264,7 @@ async def test_two_workers_answer_the_asks_of_many_threads_once_each(kept: Rig) 
     assert kept.calls("responses.create") == 12
 
 
-ALWAYS = {"after:asks.claim", "after:provider.ask", "after:threads.keep_answer", "before:asks.settle"}
+ALWAYS = {"after:provider.ask", "after:threads.keep_answer"}
 """Where a worker is killed with every run of the tests, and not in the sweeps alone."""
 
 

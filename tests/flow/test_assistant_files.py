@@ -111,7 +111,7 @@ async def test_a_provider_that_searches_files_has_them_once_and_searches_them(se
 
 
 @pytest.mark.parametrize("searched", ["conversations"], indirect=True)
-@pytest.mark.parametrize("point", ["after:files.create", "after:files.upload"])
+@pytest.mark.parametrize("point", ["after:files.create", pytest.param("after:files.upload", marks=pytest.mark.sweep)])
 async def test_what_a_worker_leaves_that_was_killed_over_it_is_gone_on_with(searched: Rig, point: str) -> None:
     model = await searched.deploy(searched.step("one", documentation=WORDS))
     instance = await searched.rest.start(model)

@@ -621,7 +621,10 @@ async def test_the_transcript_is_looked_at_and_nothing_is_made(kept: Rig, tmp_pa
 
 @pytest.mark.parametrize(
     ("level_", "expected", "said"),
-    [("none", Level.WARNING, "history level is none"), ("audit", Level.OK, "keeps instances")],
+    [
+        ("none", Level.WARNING, "history level is none"),
+        pytest.param("audit", Level.OK, "keeps instances", marks=pytest.mark.sweep),
+    ],
 )
 async def test_what_the_history_keeps_is_seen_by_what_runs(
     rig: Rig, engine: Engine, level_: str, expected: Level, said: str

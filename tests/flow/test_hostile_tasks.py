@@ -20,7 +20,7 @@ FEWEST = 24
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.sweep)])
 async def test_healthy_instances_complete_beside_tasks_that_say_anything(rig: Rig, seed: int) -> None:
     make = Maker(seed)
     healthy = await rig.deploy(rig.step("healthy", data_input="-"))

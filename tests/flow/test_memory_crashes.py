@@ -130,7 +130,9 @@ async def carried_out(rig: Rig) -> None:
 
 
 @BOTH_DATABASES
-@pytest.mark.parametrize("point", ["before:transcript.record:2", "after:transcript.record:2"])
+@pytest.mark.parametrize(
+    "point", ["after:transcript.record:2", pytest.param("before:transcript.record:2", marks=pytest.mark.sweep)]
+)
 async def test_a_death_while_it_is_noted_leaves_all_to_be_remembered_once_and_in_order(
     remembering: Rig, zep: ZepStandIn, point: str
 ) -> None:
@@ -174,7 +176,7 @@ async def test_workers_that_die_at_each_step_of_remembering_lose_and_double_noth
 
 
 @EVERY_MEMORY
-@pytest.mark.parametrize("what", FORGETTING)
+@pytest.mark.parametrize("what", ["instance", pytest.param("subject", marks=pytest.mark.sweep)])
 async def test_whoever_dies_while_it_forgets_has_it_forgotten_by_the_next_and_nothing_else(
     remembering: Rig, zep: ZepStandIn, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:

@@ -19,7 +19,7 @@ from worker.ending.erasing import Eraser
 from worker.modelling.subjects import named
 
 
-@pytest.fixture(params=["v2", "v4"])
+@pytest.fixture(params=[pytest.param("v2", marks=pytest.mark.sweep), "v4"])
 def remembering(
     request: pytest.FixtureRequest, rig: Rig, zep: ZepStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Rig:

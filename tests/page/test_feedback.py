@@ -62,7 +62,10 @@ async def test_an_answer_is_marked_with_a_note_turned_round_and_taken_back(
     await expect(right).to_have_attribute("aria-pressed", "false")
 
 
-@pytest.mark.parametrize("address", [INSTANCE, CONVERSATION, f"/embed{INSTANCE}"])
+@pytest.mark.parametrize(
+    "address",
+    [INSTANCE, *(pytest.param(each, marks=pytest.mark.sweep) for each in (CONVERSATION, f"/embed{INSTANCE}"))],
+)
 async def test_everybody_sees_what_others_say_and_those_with_a_name_add_their_own(tmp_path: Path, address: str) -> None:
     async with site(tmp_path, Deployed(), tokens=TOKENS) as served:
         await served.transcript.record(exchange(1, key("instance-a")))

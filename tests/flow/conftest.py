@@ -1,6 +1,7 @@
 """The rig of a flow test, as it comes and with a transcript."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,15 +13,17 @@ from tests.rest import EngineRest
 from tests.servers.postgresql import PostgreSQL
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST
+from worker.transcript import SqlTranscriptWriter, open_database
 
 BOTH_DATABASES = pytest.mark.parametrize("kept", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-async def rig(engine_rest: EngineRest, redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(engine_rest: EngineRest, redis_url: str, empty_record: Path, tmp_path: Path) -> AsyncIterator[Rig]:
     """One assistant, `analyst`, and everything else ready; no worker runs yet."""
     folder = tmp_path / "assistants"
     folder.mkdir()
+    shutil.copy(empty_record, tmp_path / "transcript.db")  # for those who keep one: its tables are made once
     async with ModelServer() as provider:
         rig = Rig(engine_rest, provider, redis_url, folder)
         rig.assistant()
@@ -59,6 +62,25 @@ def record_server() -> Iterator[PostgreSQL]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def empty_database(record_server: PostgreSQL) -> str:
+    """The name of a database with a record that nobody has written to, to make others of."""
+    name = unique("empty")
+    record_server.sql(f"CREATE DATABASE {name}")
+
+    async def make() -> None:
+        async with open_database(_url(record_server, name)) as database:
+            await SqlTranscriptWriter(database).ping()
+
+    with asyncio.Runner() as runner:
+        runner.run(make())
+    return name
+
+
+def _url(server: PostgreSQL, name: str) -> str:
+    return f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/{name}"
+
+
 @pytest.fixture
 def kept(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Rig:
     """The rig with a transcript of its own, in SQLite unless the test says otherwise."""
@@ -66,7 +88,7 @@ def kept(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Rig:
     if getattr(request, "param", "sqlite") == "postgresql":
         server: PostgreSQL = request.getfixturevalue("record_server")
         name = unique("record")
-        server.sql(f"CREATE DATABASE {name}")
-        url = f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/{name}"
+        server.sql(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('empty_database')}")
+        url = _url(server, name)
     rig.settings |= {"api_port": 0, "transcript_url": url}
     return rig

@@ -31,14 +31,14 @@ def pdf(*pages: str) -> bytes:
 
 def pdf_of(objects: Sequence[str]) -> bytes:
     """A PDF of these objects, numbered from 1; the first is its catalogue."""
-    written, offsets = b"%PDF-1.7\n", []
+    written, offsets = bytearray(b"%PDF-1.7\n"), []
     for number, each in enumerate(objects, 1):
         offsets.append(len(written))
         written += f"{number} 0 obj\n{each}\nendobj\n".encode("latin-1")
     rows = "".join(f"{each:010} 00000 n \n" for each in offsets)
     size = len(objects) + 1
     table = f"xref\n0 {size}\n0000000000 65535 f \n{rows}trailer\n<< /Size {size} /Root 1 0 R >>\n"
-    return written + f"{table}startxref\n{len(written)}\n%%EOF\n".encode()
+    return bytes(written) + f"{table}startxref\n{len(written)}\n%%EOF\n".encode()
 
 
 def docx(body: str, others: Mapping[str, str] | None = None, *, head: str = "") -> bytes:

@@ -14,7 +14,9 @@ import aiohttp
 
 from tests.contract.questions import assistant, question
 from tests.faults.world import World
+from tests.flow.command import assistant_worker, environment
 from tests.models import unique
+from tests.ogx.conftest import SPEC
 from tests.ogx.servers import MODEL, Aimock, Ogx
 from tests.waiting import wait_until
 from worker.demo.stage import PYTHON_ENVIRONMENT
@@ -193,3 +195,17 @@ async def test_calls_that_overlap_are_not_refused(ogx: Ogx) -> None:
 
     assert [each.text[:5] for each in answers] == ["SLOWL", "DONE:"]
     assert [each is not None and each.text[:5] for each in found] == ["SLOWL", "DONE:"]
+
+
+async def test_doctor_asks_it_what_it_has_and_says_what_it_lacks(world: World) -> None:
+    found = await examined(world)
+    assert {found[name] for name in ("key", f"model {MODEL}", f"call of {MODEL}")} == {"ok"}, found
+
+    (world.rig.folder / "analyst@1.0.md").write_text(SPEC.format(model="no-such-model"))
+    assert (await examined(world))["model no-such-model"] == "problem"
+
+
+async def examined(world: World) -> dict[str, str]:
+    """How each thing is that doctor looks at at the provider."""
+    ran = await assistant_worker(environment(world.rig), "doctor", "--json")
+    return {each["subject"]: each["level"] for each in ran.json if each["area"] == "provider"}

@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.apis import asking
 from tests.contract.questions import assistant
+from tests.flow.command import assistant_worker, environment
 from tests.models import unique
 from tests.small_model.conftest import SECONDS, Place, only
 from tests.small_model.servers import KEY, Litellm
@@ -181,3 +182,18 @@ async def test_a_key_that_the_gateway_does_not_take_stops_the_work_and_no_task(p
     assert task["retries"] in {None, 3}
     await world.stop()
     await world.rest.request("DELETE", f"process-instance/{instance}")
+
+
+async def test_doctor_asks_each_server_what_it_has_and_says_what_it_lacks(place: Place) -> None:
+    found = await examined(place)
+    assert (found["key"], found[f"model {MODEL}"]) == ("ok", "ok")
+    assert found[f"call of {MODEL}"] in {"ok", "unknown"}, "it may take longer than doctor waits"
+
+    place.assistant(model="no-such-model", schema="")
+    assert (await examined(place))["model no-such-model"] == "problem"
+
+
+async def examined(place: Place) -> dict[str, str]:
+    """How each thing is that doctor looks at at the provider."""
+    ran = await assistant_worker(environment(place.world.rig) | {"GATEWAY": KEY}, "doctor", "--json")
+    return {each["subject"]: each["level"] for each in ran.json if each["area"] == f"provider {place.name}"}

@@ -61,7 +61,7 @@ test-parts: $(VENV)/dev.stamp assets browser
 test-faults: $(VENV)/dev.stamp
 	$(PYTEST) tests/faults
 
-# What shows a promise at every place, in every size or for every application, where `make test` shows it once: ten minutes.
+# What shows a promise at every place, in every size or for every application, where `make test` shows it once: twenty minutes.
 sweeps: $(VENV)/dev.stamp assets browser
 	$(PYTEST) -n 2 --dist loadfile -m sweep tests $(ARGS)
 

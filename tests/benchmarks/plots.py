@@ -81,9 +81,14 @@ def bars(picture: Bars, summary: Summary) -> Any:
     if not shown:
         return None
     height = FRAME_HEIGHT + BAR_HEIGHT * len(shown) * len(picture.figures)
+    known = [summary.get(f"{name}_{figure}") for name in shown for figure in picture.figures]
     chart = pygal.HorizontalBar(
         title=picture.title,
         show_legend=len(picture.figures) > 1,
+        range=(
+            0,
+            1.02 * max(figure["max"] for figure in known if figure),
+        ),  # else whiskers are cut off
         print_values=True,
         print_values_position="center",
         value_formatter=lambda value: f"{value:.{picture.digits}f}",

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.core.rig import Core
-from tests.fakes.engine import Job
+from tests.fakes.engine import LOCK, Job
 from worker.domain.conversations import Role, message_id
 from worker.domain.exchanges import digest
 from worker.domain.tasks import Variable, thread_variable_name
@@ -449,3 +449,21 @@ async def test_a_huge_name_of_an_assistant_is_not_written_into_the_log(core: Cor
             await core.until(lambda: job.message)
 
     assert len(str(lines)) < 5000
+
+
+async def test_a_hold_that_was_let_go_of_with_the_answer_is_not_said_to_be_lost(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = core.threads.keep_answer
+
+    async def slowly(*args: object, **options: object) -> object:
+        kept = await keep(*args, **options)  # type: ignore[arg-type]  # as it is called
+        await asyncio.sleep(LOCK.total_seconds() / 2)  # a renewal is on its way meanwhile
+        return kept
+
+    monkeypatch.setattr(core.threads, "keep_answer", slowly)
+    with capture_logs() as lines:
+        job = await done(core)
+
+    assert job.gone
+    assert [each["event"] for each in lines if each["event"] == "hold_lost"] == []

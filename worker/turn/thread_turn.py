@@ -59,6 +59,7 @@ class ThreadTurn:
     leaving: Leaving = field(init=False)
     keeping: Keeping = field(init=False)
     intended: bool = False
+    has_answer: bool = False
 
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
@@ -125,7 +126,7 @@ class ThreadTurn:
                 thread, gone = None, thread
             else:
                 if found is not None:
-                    return await self.keeping.keep(found, published=self.entry.published)
+                    return await self._keep(found, published=self.entry.published)
         # Behind the look, which costs nothing: the last call that is allowed may have left its answer on the thread.
         calls.check(self.entry, self.request)
         if thread is None:
@@ -338,13 +339,13 @@ class ThreadTurn:
     async def _asked(self, thread: Thread) -> Answer:
         """Call the model, keep the answer, and write the thread variable meanwhile."""
         if self.variable is None or self._is_published(self.variable, thread):
-            return await self.keeping.keep(await self.call.call(thread), published=True)
+            return await self._keep(await self.call.call(thread), published=True)
         # Beside the call, which takes longer; the variable matters only once the map is lost.
         async with background.running(self.variable.write(thread), f"publish for {self.request.id}") as publishing:
             answer = await self.call.call(thread)
             await asyncio.wait({publishing}, timeout=PUBLISH_PATIENCE_SECONDS)
             published = publishing.done() and publishing.exception() is None and publishing.result()
-            return await self.keeping.keep(answer, published=published)
+            return await self._keep(answer, published=published)
 
     def _tokens(self) -> int:
         """Say how many tokens this call will read: all that was said on the thread, and what is said now."""
@@ -356,6 +357,13 @@ class ThreadTurn:
             return variable.came_with(thread)
         return self.facts.use == "adopted" or (self.facts.use == "reused" and self.entry.published)
 
+    async def _keep(self, answer: Answer, *, published: bool) -> Answer:
+        # From here on the hold is let go of, and a renewal that is on its way finds none.
+        self.has_answer = True
+        return await self.keeping.keep(answer, published=published)
+
     def _hold_lost(self) -> None:
+        if self.has_answer:
+            return
         log.warning(Event.HOLD_LOST)
         metrics.HOLDS_LOST.inc()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.modeler import modeler, node, packages
-from tests.unit.lint.corpus import models
+from tests.typical import TYPICAL
+from tests.unit.lint.corpus import models, typical
 from worker import cli
 from worker.operate.lint import plugin
 from worker.operate.lint.checks import check
@@ -73,6 +74,12 @@ def test_both_find_the_same_in_every_model(corpus: Path, more: dict[str, object]
         if said != plugged[name]
     }
     assert different == {}
+
+
+def test_it_finds_the_typical_mistakes_that_one_model_shows(corpus: Path) -> None:
+    plugged = by_plugin(corpus)
+    seen = {name: set() if each.rule in BEYOND else {(each.rule.id, each.element)} for name, each in TYPICAL.items()}
+    assert {name: plugged[typical(name)] for name in TYPICAL} == seen
 
 
 def test_every_rule_of_the_plugin_is_broken_somewhere(corpus: Path) -> None:

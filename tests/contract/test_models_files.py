@@ -103,6 +103,20 @@ async def test_which_of_two_things_is_gone_is_told_apart(files: OpenAIFiles) -> 
     assert not await files.bears("vs_none", "m")
 
 
+@pytest.mark.parametrize("status", [400, 500])
+async def test_whether_a_file_is_in_a_store_is_told_by_its_list_where_to_ask_for_it_fails(
+    files: OpenAIFiles, server: ModelServer, status: int
+) -> None:
+    file, store = await files.upload("a.txt", b"x"), await files.create("a", "m", "d")
+    server.fault("vector_stores.files.retrieve", reply={"status": status, "message": "File not found."}, times=None)
+    assert await files.status(store, file) is None
+    assert await files.put(store, file)
+    with pytest.raises((BadRequest, ModelDown)):
+        await files.status(store, file)
+    with pytest.raises(FilesGone):
+        await files.status("vs_none", file)
+
+
 async def test_how_a_file_stands_is_told_while_it_is_indexed_and_why_it_fails(
     files: OpenAIFiles, server: ModelServer
 ) -> None:

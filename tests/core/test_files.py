@@ -10,10 +10,11 @@ from tests.core.chatting import Chatting, key
 from tests.core.rig import Core
 from tests.core.test_asks import meta
 from tests.fakes.file_vendor import FakeVendor
+from worker.domain.asks import State
 from worker.domain.documents import AssistantFile
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Assistant
-from worker.errors import FilesGone, ModelDown, ProviderAway
+from worker.errors import FilesGone, ModelDown, ModelUnknown, ProviderAway
 from worker.turn.remembering import summariser
 
 HANDBOOK = AssistantFile("handbook.pdf", "ab" * 32, Path("handbook.pdf"))
@@ -85,6 +86,43 @@ async def test_a_file_that_cannot_be_read_is_an_incident_before_anything_is_paid
 
     assert "the file 'handbook.pdf' cannot be read" in job.message
     assert files.provider.asked == []
+
+
+async def test_an_answer_that_is_there_is_delivered_although_the_files_have_become_bad(files: Core) -> None:
+    def land_and_die() -> None:
+        files.provider._land(*files.provider.asked[-1])
+        files.shelf.said.clear()
+        raise ModelUnknown("the reply was cut")
+
+    files.provider.script.next("ask", land_and_die)
+    async with files.working():
+        job = files.world.start()
+        await files.until_over([job])
+
+    assert (job.has_incident, len(files.provider.asked)) == (False, 1)
+    assert job.results["frame"].value == f"answer to {files.provider.asked[0][1].ref}"
+    assert meta(job, "frame")["recovered"] == "thread"
+    assert len(files.shelf.asked) == 1
+
+
+async def test_what_may_have_been_asked_and_was_not_is_never_asked_without_the_files(chatting: Chatting) -> None:
+    chatting.core.assistants.add("analyst", files=(HANDBOOK,))
+    shelf = chatting.core.shelf
+    shelf.said["handbook.pdf"] = {}
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+
+        def die() -> None:
+            shelf.said.clear()
+            raise ModelUnknown("the reply was cut")
+
+        chatting.provider.script.next("ask", die)
+        asked = len(chatting.provider.asked)
+        over = await chatting.over(await chatting.ask("a", "What do chargers cost?"))
+
+    assert over.state is State.FAILED
+    assert "the file 'handbook.pdf' cannot be read" in over.failure
+    assert len(chatting.provider.asked) == asked + 1
 
 
 async def test_assistants_without_files_look_nothing_up(core: Core) -> None:

@@ -12,10 +12,11 @@ from tests.flow.conftest import rig as flow_rig
 from tests.flow.rig import Rig
 from tests.flow.test_reading_along import WORDS, is_most, noticed, reader_of
 from tests.flow.test_record import arrived
-from tests.models import unique
+from tests.models import bpmn, unique
 from tests.page.site import DECISION, browsing, site, watch
 from tests.page.test_flows import shot
 from worker.demo.processes import HOST, free_port
+from worker.domain.exchanges import digest
 
 __all__ = ["flow_rig", "rig"]
 
@@ -169,3 +170,51 @@ async def test_an_answer_whose_worker_is_killed_is_said_to_be_lost_and_comes_who
         await rig.start_worker()
         await expect(page.locator("article.agent:not(.growing) .content")).to_have_text([WORDS])
         await expect(growing).to_have_count(0)
+
+
+async def test_of_an_assistant_that_came_with_its_process_the_page_says_which_one_and_which_version_spoke(
+    rig: Rig, tmp_path: Path
+) -> None:
+    rig.settings["deployed_assistants"] = "openai/gpt-5-mini=1000"
+    key, spec = unique("process"), tmp_path / "analyst.md"
+    model = bpmn(rig.step("frame", "deployment:analyst.md"), key=key)
+    instances = {}
+    await rig.start_worker()
+    for version in ("1", "2"):
+        instructions = f"You weigh offers in version {version}."
+        front = f'name: analyst\nversion: "{version}"\nmodel: gpt-5-mini\nmax_output_tokens: 500'
+        spec.write_text(f"---\n{front}\n---\n{instructions}\n")
+        await rig.rest.deploy(model, spec)
+        instances[await rig.run(model)] = (version, digest(instructions))
+    for instance in instances:
+        await arrived(rig, instance, 2)
+
+    async with (
+        open_engine(rig.rest.base_url) as engine,
+        site(tmp_path, engine) as served,
+        browsing(viewport={"width": 1280, "height": 900}) as context,
+    ):
+        watched = await watch(context)
+        page = watched.page
+        for instance, (version, instructions) in instances.items():
+            await page.goto(f"{served.url}/instances/{instance}")
+            answer = page.locator("article.agent")
+            await expect(answer.get_by_role("heading", level=3)).to_contain_text(f"of deployment:{key}:analyst")
+            await answer.locator(".about > summary").click()
+            about = answer.locator(".about dl")
+            await expect(about).to_contain_text(f"Assistant's version{version}")
+            await expect(about).to_contain_text(f"Instructions{instructions}")
+        await page.get_by_role("list", name="Conversations by assistant").get_by_role("link").first.click()
+        await page.get_by_role("heading", level=1).get_by_role("link").click()
+
+        await expect(page).to_have_url(f"{served.url}/assistants/deployment%3A{key}%3Aanalyst")
+        facts = page.locator("main dl").first
+        await expect(facts).to_contain_text(f"Specanalyst.md, deployed with the process {key}")
+        await expect(facts).to_contain_text("Conversations2")
+        await expect(page.get_by_role("table", name="Conversations").get_by_role("row")).to_have_count(3)
+        await page.goto(f"{served.url}/conversations?assistant={key}:analyst")
+        await expect(page.get_by_role("table").get_by_role("row")).to_have_count(3)
+        await page.goto(f"{served.url}/assistants/analyst")
+        await expect(page.get_by_text("Nothing was said with this assistant")).to_be_visible()
+        await expect(page.locator("main dl").first).not_to_contain_text("deployed with")
+        assert (watched.complaints, watched.foreign(served.url), served.errors) == ([], [], [])

@@ -31,7 +31,6 @@ from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
 from worker.turn.fallback import Fallback
 from worker.turn.limits import Elsewhere, Seat
-from worker.turn.looking_up import looked_up
 from worker.turn.request import Ground, Place, Request
 from worker.turn.thread_variable import RecordedThread
 
@@ -188,23 +187,10 @@ class AskTurn:
             seat.check(chosen.provider)
             facts.provider = chosen.provider
             self._answering.pauses.check(chosen, ask.id)
-            if chosen.files:
-                chosen = await self._with_files(ask, chosen, entry, facts)
         except BaseException as exc:
             await self._leave(entry, trouble=isinstance(exc, WorkerError) and exc.is_trouble)
             raise
         return chosen
-
-    async def _with_files(self, ask: Ask, assistant: Assistant, entry: Entered, facts: TurnFacts) -> Assistant:
-        try:
-            stores = self._ground.file_stores.get(assistant.provider)
-            # To read files for the first time, and to have them indexed, may take longer than a hold lives.
-            async with self._ground.renewing(entry.hold, ask.id):
-                return await looked_up(self._ground.shelf, stores, assistant, lambda: ask.text, facts)
-        except BadDefinition:
-            if entry.asked is None:
-                raise
-            return assistant  # its answer may be there, and paid for
 
     async def _leave(self, entry: Entered, *, trouble: bool = False) -> None:
         # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
@@ -241,6 +227,7 @@ class AskTurn:
             MOST_CALLS,
             counters=counters,
             person=ask.person.name,
+            words=lambda: ask.text,
         )
         # On a process's own thread nothing is begun by a person.
         may_be_new = ask.target.is_branch or ask.target.person is not None

@@ -161,12 +161,17 @@ class EngineRest:
         query = {"processInstanceId": instance, "sortBy": "occurrence", "sortOrder": "asc"}
         return [row["activityId"] for row in await self._get("history/activity-instance", **query)]
 
+    async def open_tasks(self, instance: str, activity: str) -> list[str]:
+        """The ids of the open user tasks of an activity."""
+        rows = await self._get("task", processInstanceId=instance, taskDefinitionKey=activity)
+        return [row["id"] for row in rows]
+
     async def complete(self, instance: str, activity: str, variables: Mapping[str, Any]) -> None:
         """Complete the open user task of an activity. Failed: there is none."""
-        rows = await self._get("task", processInstanceId=instance, taskDefinitionKey=activity)
-        if not rows:
+        tasks = await self.open_tasks(instance, activity)
+        if not tasks:
             raise Failed(f"instance {instance} has no open task {activity}")
-        url = f"{self.base_url}/task/{rows[0]['id']}/complete"
+        url = f"{self.base_url}/task/{tasks[0]}/complete"
         await _json(self._session, "POST", url, json={"variables": variables})
 
     async def variables(self, instance: str) -> dict[str, Any]:

@@ -117,8 +117,10 @@ class OpenAIFiles:
             await _check(self._client, store_id)
             return None
         except (BadRequest, ModelDown):
-            await _check(self._client, store_id)
-            raise
+            # OGX fails with 500 at a file that the store does not have: so the store is asked which ones it has.
+            if file_id in await self.contents(store_id):
+                raise
+            return None
         match found.status:
             case "completed" | "in_progress":
                 return Indexing(found.status)

@@ -272,16 +272,20 @@ class Instance:
 
         Raises AssertionError with what `incidents` say, unless an incident was waited for.
         """
+        self._wait_until(lambda: activity in self.path, f"{activity} in instance {self.id}", seconds)
+        return self
 
-        def reached() -> bool:
-            if activity in self.path:
+    def _wait_until(self, is_so: Callable[[], bool], what: str, seconds: float | None) -> None:
+        """Wait for this, unless there is an incident that nobody has waited for."""
+
+        def seen() -> bool:
+            if is_so():
                 return True
             if not self._incidents_wanted:
                 self._fail_by_incidents()
             return False
 
-        self._bench.wait_until(reached, f"{activity} in instance {self.id}", seconds)
-        return self
+        self._bench.wait_until(seen, what, seconds)
 
     def wait_for_incident(self, seconds: float | None = None) -> str:
         """Wait for an incident, and return what it says."""
@@ -295,7 +299,11 @@ class Instance:
 
     def complete(self, activity: str, **variables: Any) -> None:
         """Complete the person's task of this id, as soon as it is there."""
-        self.wait_for(activity)
+
+        def is_open() -> bool:  # and not done by now: a loop comes to it again
+            return bool(self._ask("open_tasks", self.id, activity))
+
+        self._wait_until(is_open, f"an open task {activity} in instance {self.id}", None)
         self._ask("complete", self.id, activity, _typed(variables))
 
     def _ask(self, method: str, *args: Any) -> Any:

@@ -1,6 +1,6 @@
 """What one task wants, out of its model, its properties and its assistant's spec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ class Assignment:
     """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
 
     `seat` is what it has of its provider's limits, `known` what is remembered of whom it is about, `attached` what goes
-    along with its question.
+    along with its question, `words` what the assistant's files are searched for.
     """
 
     task: Task
@@ -47,6 +47,7 @@ class Assignment:
     counters: tuple[Counter, ...] = ()
     known: Known = NOTHING
     attached: tuple[Attachment, ...] = ()
+    words: Callable[[], str] | None = None
 
     @property
     def work(self) -> Work:
@@ -81,6 +82,7 @@ class Assignment:
             remember=self.known.remember,
             fits=self._fits if self.form.is_json else None,
             attached=self.attached,
+            words=self.words,
         )
 
     def _fits(self, answer: Answer) -> bool:

@@ -70,7 +70,8 @@ class Request:
     who asks, by name, None where a task does. `needs_memory`: it is not asked on a thread that should know what was
     said before, and knows nothing. `recalled` is what its text shows of what is remembered of others like it, and
     `remember` of whom its answer is to be, if it `fits` the form, which may take
-    seconds to tell. What is `attached` goes along with the text.
+    seconds to tell. What is `attached` goes along with the text. `words` are what the assistant's files are searched
+    for, put together only where there are any; the text, where nothing is said.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Request:
     remember: ToRemember | None = None
     fits: Callable[[Answer], bool] | None = None
     attached: tuple[Attachment, ...] = ()
+    words: Callable[[], str] | None = None
 
     @property
     def tokens(self) -> int:

@@ -50,7 +50,6 @@ from worker.turn.charging import Bill
 from worker.turn.facts import APART, TurnFacts
 from worker.turn.fallback import Fallback
 from worker.turn.limits import Elsewhere
-from worker.turn.looking_up import looked_up
 from worker.turn.record_turn import RecordTurn
 from worker.turn.request import Ground
 
@@ -228,10 +227,8 @@ class Turn:
             async with self._ground.renewing(entry.hold, assignment.task.id):
                 inputs = await self._inputs(assignment, entry, facts)
                 text = await self._text(assignment, inputs, earlier.wrong)
-                words = partial(prompt.words, assignment.task, assignment.activity, inputs, assignment.form.questions)
-                stores = self._ground.file_stores.get(assignment.assistant.provider)
-                assistant = await looked_up(self._ground.shelf, stores, assignment.assistant, words, facts)
-            return replace(assignment, attached=inputs.attached, assistant=assistant), text
+            words = partial(prompt.words, assignment.task, assignment.activity, inputs, assignment.form.questions)
+            return replace(assignment, attached=inputs.attached, words=words), text
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
             trouble = isinstance(exc, WorkerError) and exc.is_trouble

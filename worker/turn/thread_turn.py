@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from worker.domain.threads import Answer, Cut, Entered, Memory, Seed, Thread
+from worker.domain.threads import Answer, Assistant, Cut, Entered, Memory, Seed, Thread
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -31,6 +31,7 @@ from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
 from worker.turn.keeping import Keeping
 from worker.turn.leaving import Leaving, tell_moved
+from worker.turn.looking_up import looked_up
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import Keepsake
 
@@ -129,6 +130,8 @@ class ThreadTurn:
                     return await self._keep(found, published=self.entry.published)
         # Behind the look, which costs nothing: the last call that is allowed may have left its answer on the thread.
         calls.check(self.entry, self.request)
+        # Nor does an answer that is there wait for files, which may have become bad since it was asked.
+        self._shows(await looked_up(self.ground, self.request, self.facts))
         if thread is None:
             return await self._ask_anew(gone)
         if self.entry.renewal is not None:
@@ -138,6 +141,11 @@ class ThreadTurn:
                 return await self._ask_anew(thread)
             self.leaving.stay()
         return await self._ask_here(thread)
+
+    def _shows(self, assistant: Assistant) -> None:
+        """Ask the assistant with what it is shown of its files."""
+        self.request = self.leaving.request = replace(self.request, assistant=assistant)
+        self.call.assistant = assistant
 
     async def _ask_here(self, thread: Thread) -> Answer | None:
         """Ask on a thread that is there; on a new one where it turns out to be of no use any more."""

@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Final
 from xml.sax.saxutils import escape
 
+from tests.typical import MODEL, TYPICAL
 from tests.unit.lint.mistakes import MISTAKES
 from tests.unit.lint.sound import _HEAD as HEAD
 from tests.unit.lint.sound import FILES, flow, record, task
@@ -78,6 +79,7 @@ def models() -> dict[str, str]:
     for number, (file, before, after, *_) in enumerate(MISTAKES.values()):
         if file.endswith(".bpmn"):
             found[f"mistake_{number}.bpmn"] = FILES[file].replace(before, after)
+    found |= {typical(name): each.files[MODEL] for name, each in TYPICAL.items()}
     # Two processes of one file, of which one calls the other, and other names of the engines' elements.
     negotiation = FILES["negotiation.bpmn"].split(HEAD)[1].replace("</bpmn:definitions>", "")
     both = FILES["offers.bpmn"].replace("</bpmn:definitions>", negotiation + "</bpmn:definitions>")
@@ -96,6 +98,11 @@ def models() -> dict[str, str]:
         "prefix.bpmn": topics.replace("camunda:", "c:").replace("xmlns:camunda", "xmlns:c"),
     }
     return found | {"pairs.bpmn": _pairs(), "pairs_of_records.bpmn": _pairs(of_records=True), "kinds.bpmn": _kinds()}
+
+
+def typical(mistake: str) -> str:
+    """Name the file of a typical mistake."""
+    return f"typical_{[*TYPICAL].index(mistake)}.bpmn"
 
 
 def _pairs(*, of_records: bool = False) -> str:

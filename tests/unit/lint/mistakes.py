@@ -21,6 +21,15 @@ ONLY_TYPE = f"""<bpmn:extensionElements><camunda:properties>
 {prop("service.type", "assistant")}
 </camunda:properties></bpmn:extensionElements>"""
 IN_A_LOOP = "</camunda:properties></bpmn:extensionElements>{}\n    </bpmn:serviceTask>" + flow("each_start", "rate")
+ROUND: Final = (
+    '\n    <bpmn:exclusiveGateway id="enough" default="enough_mail" />'
+    + flow("sum_up", "enough", "mail")
+    + """
+    <bpmn:sequenceFlow id="again" sourceRef="enough" targetRef="sum_up">
+      <bpmn:conditionExpression>{}</bpmn:conditionExpression>
+    </bpmn:sequenceFlow>"""
+)
+"""A way back before the mail, under a condition."""
 MISTAKES: Final = {
     "topic missing": (
         "offers.bpmn",
@@ -413,6 +422,14 @@ MISTAKES: Final = {
         Rule.OVERWRITTEN_OUTPUT,
         "con",
         prop("data.output.fields", "pro"),
+    ),
+    "loop that answers alone end": (
+        "offers.bpmn",
+        flow("sum_up", "mail"),
+        ROUND.format("${summary == 'again'}"),
+        Rule.ENDLESS_LOOP,
+        "sum_up",
+        '<bpmn:serviceTask id="sum_up"',
     ),
     "error code misspelt": (
         "offers.bpmn",

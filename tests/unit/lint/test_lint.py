@@ -2,11 +2,12 @@
 
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
 
-from tests.unit.lint.mistakes import MISTAKES, prop
+from tests.unit.lint.mistakes import MISTAKES, ROUND, prop
 from tests.unit.lint.sound import ANALYST, FILES, flow, task, written
 from tests.unit.test_engine_definitions import elements
 from worker.engine.order import BPMN
@@ -180,6 +181,52 @@ def test_a_file_of_a_task_is_read_only_beside_its_model(tmp_path: Path, specs: S
     (tmp_path / "gaps.schema.json").write_text("{}")
     written(inside, offers__bpmn=FILES["offers.bpmn"].replace("gaps.schema.json", "../gaps.schema.json"))
     assert [each.rule for each in found(inside, specs)] == [Rule.MISSING_FILE]
+
+
+ONCE = "${summary == 'again'}"
+COUNTED = '</camunda:properties><camunda:inputOutput><camunda:outputParameter name="rounds">${rounds + 1}'
+COUNTED += "</camunda:outputParameter></camunda:inputOutput>"
+SUMMARY = prop("data.output", "summary") + "\n      "
+
+
+@pytest.mark.parametrize(
+    ("condition", "before", "after"),
+    [
+        (f"{ONCE[:-1]} && rounds < 3}}", SUMMARY + "</camunda:properties>", SUMMARY + COUNTED),
+        (f"{ONCE[:-1]} && empty earlier}}", "", ""),
+        (ONCE, '<bpmn:exclusiveGateway id="enough"', '<bpmn:userTask id="enough"'),
+        (ONCE, flow("sum_up", "enough"), flow("sum_up", "wait", "enough") + '<bpmn:scriptTask id="wait" />'),
+        (ONCE, '<bpmn:sequenceFlow id="again" sourceRef="enough"', '<bpmn:sequenceFlow id="again" sourceRef="pro"'),
+    ],
+    ids=["counted", "once", "a person", "a script", "no way back"],
+)
+def test_a_loop_in_which_something_else_has_a_say_is_left_alone(
+    condition: str, before: str, after: str, tmp_path: Path, specs: Specs
+) -> None:
+    changed = FILES["offers.bpmn"].replace(flow("sum_up", "mail"), ROUND.format(escape(condition)))
+    assert before in changed
+    findings = found(written(tmp_path, offers__bpmn=changed.replace(before, after)), specs)
+    assert Rule.ENDLESS_LOOP not in {each.rule for each in findings}
+
+
+@pytest.mark.parametrize("condition", ["", "${!(summary.contains('again, or not') or JSON(summary_meta) != \"x\")}"])
+def test_whatever_of_answers_is_read_does_not_end_a_loop(condition: str, tmp_path: Path, specs: Specs) -> None:
+    changed = FILES["offers.bpmn"].replace(flow("sum_up", "mail"), ROUND.format(escape(condition)))
+    assert [each.rule for each in found(written(tmp_path, offers__bpmn=changed), specs)] == [Rule.ENDLESS_LOOP]
+
+
+@pytest.mark.parametrize("timer", [False, True])
+def test_a_loop_around_a_sub_process_is_one_unless_a_timer_ends_what_is_around_it(
+    timer: bool, tmp_path: Path, specs: Specs
+) -> None:
+    back = '<bpmn:sequenceFlow id="again" sourceRef="inner" targetRef="inner" />'
+    ends = """<bpmn:boundaryEvent id="over" attachedToRef="outer"><bpmn:timerEventDefinition>
+      <bpmn:timeDuration>PT1H</bpmn:timeDuration></bpmn:timerEventDefinition></bpmn:boundaryEvent>"""
+    inner = f'<bpmn:subProcess id="inner">{task("probe", "data.input=-")}</bpmn:subProcess>'
+    outer = f'<bpmn:subProcess id="outer">{inner}{back}</bpmn:subProcess>{ends if timer else ""}'
+    changed = FILES["offers.bpmn"].replace('<bpmn:endEvent id="end" />', '<bpmn:endEvent id="end" />' + outer)
+    findings = [each for each in found(written(tmp_path, offers__bpmn=changed), specs) if each.element == "probe"]
+    assert [each.rule for each in findings] == ([] if timer else [Rule.ENDLESS_LOOP])
 
 
 def test_processes_of_one_key_in_two_folders_are_two(tmp_path: Path, specs: Specs) -> None:

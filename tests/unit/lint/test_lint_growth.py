@@ -25,6 +25,9 @@ FORM: Final = """<bpmn:startEvent id="start"><bpmn:extensionElements><camunda:fo
 LATE: Final = """<bpmn:boundaryEvent id="late_{0}" attachedToRef="{0}"><bpmn:timerEventDefinition>
   <bpmn:timeDuration>PT1H</bpmn:timeDuration></bpmn:timerEventDefinition></bpmn:boundaryEvent>"""
 
+AROUND: Final = '<bpmn:sequenceFlow id="around" sourceRef="task_{0}" targetRef="task_0" />'
+AGAIN: Final = '<bpmn:sequenceFlow id="again_{0}" sourceRef="{0}" targetRef="{0}" />'
+
 
 def process(inside: str, id_: str = "large") -> str:
     return f'<bpmn:process id="{id_}" isExecutable="true" camunda:historyTimeToLive="P1D">{inside}</bpmn:process>'
@@ -79,6 +82,10 @@ SHAPES: Final[dict[str, Callable[[int], str]]] = {
     "ways beside each other": branches("parallelGateway"),
     "ways of which one is taken": branches("exclusiveGateway"),
     "calls": calls,
+    "loops of one each": chain(FORM, "data.input={1}", more=AGAIN),
+    "one loop around all": lambda count: chain(FORM, "data.input={1}")(count).replace(
+        "</bpmn:process>", AROUND.format(count - 1) + "</bpmn:process>"
+    ),
 }
 
 

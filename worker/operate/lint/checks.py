@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from worker.domain.tasks import Activity
 from worker.engine.definitions import extensions
-from worker.operate.lint import data, frame
+from worker.operate.lint import data, frame, rounds
 from worker.operate.lint.reading import File, Process
 from worker.operate.lint.variables import Variables, texts
 from worker.operate.models import approvals, calls, records, tasks
@@ -93,6 +93,7 @@ class _Look:
                 look = tasks.strange(activity, self._specs)
             yield from ((activity.id, fault) for fault in (*look, *tasks.nameless(activity)))
         yield from data.of_results(process, file, self._variables)
+        yield from rounds.of_loops(process, file, self._variables.flow(process))
 
     def _of_ours(self, activity: Activity, file: File, process: Process, outside: frozenset[str]) -> Iterator[Fault]:
         yield from self._topics.faults(activity, process)

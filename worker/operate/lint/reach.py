@@ -12,7 +12,7 @@ def reached(ways: Mapping[Node, Collection[Node]], bits: Mapping[Node, int]) -> 
     Sets of numbers in one integer: to join two takes one step for thousands of nodes, where sets take one for each.
     """
     found: dict[Node, int] = {}
-    for group in _circles(ways):
+    for group in circles(ways):
         first = group[0]
         is_circle = len(group) > 1 or first in ways.get(first, ())
         together = 0
@@ -24,7 +24,7 @@ def reached(ways: Mapping[Node, Collection[Node]], bits: Mapping[Node, int]) -> 
     return found
 
 
-def _circles(ways: Mapping[Node, Collection[Node]]) -> Iterator[list[Node]]:
+def circles(ways: Mapping[Node, Collection[Node]]) -> Iterator[list[Node]]:
     """Yield the nodes that lead to each other together, behind all that they lead to; one in no circle is alone.
 
     Gabow's algorithm, without recursion: how long a model is, is for its author to say.

@@ -60,6 +60,7 @@ class Rule(Enum):
     UNKNOWN_INPUT = Level.NOTE, "has an input of which nobody can know whether it is set"
     OVERWRITTEN_INPUT = Level.WARNING, "has a result that overwrites its own input"
     OVERWRITTEN_OUTPUT = Level.WARNING, "has a result that another task writes, too"
+    ENDLESS_LOOP = Level.WARNING, "is in a loop of sequence flows that nothing but answers ends"
     UNCAUGHT_ERROR = Level.WARNING, "throws a BPMN error that nothing catches"
     NO_ASYNC_AFTER = Level.WARNING, "has no asyncAfter, so that the step behind it can undo its completion"
     SHORT_TIMER = Level.WARNING, "has a timer that takes it away before its answer has to be there"
@@ -90,6 +91,7 @@ BEYOND: Final[Mapping[Rule, str]] = {
     Rule.UNSET_MAPPING: "goes by the process that is called",
     Rule.UNKNOWN_INPUT: "goes by forms, by other models, and by the ways through the process",
     Rule.OVERWRITTEN_OUTPUT: "goes by the ways through the process",
+    Rule.ENDLESS_LOOP: "goes by the ways through the process",
     Rule.ENCODING: "goes by the file's bytes",
 }
 """Rules that nobody goes by in a modeler, where one model is at hand and nothing else; and what they want more."""

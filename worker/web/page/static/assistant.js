@@ -11,6 +11,8 @@ import { firstPages, More, usePages } from "./pages.js";
 import { Begin } from "./talk.js";
 
 const SECONDS = 5;
+// The name of one that came with a process: that process, and the name of its spec's file there.
+const CAME = /^deployment:(.+):([^:]+)$/;
 // They all are this assistant's: here what was asked tells one from another.
 const COLUMNS = [["Conversation"], ...CONVERSATIONS.columns.slice(1)];
 const cells = (each) => [
@@ -28,6 +30,7 @@ async function load({ parts: [own], signal, back }) {
 function Assistant({ page, own, look, ask, counts: began, first, talks }) {
   const list = usePages(first, ask);
   const [counts, see] = useState(began);
+  const [, process, file] = CAME.exec(own) ?? [];
   useFollowed(async () => {
     const [now, head] = await Promise.all([look(), ask()]);
     see(now);
@@ -36,6 +39,7 @@ function Assistant({ page, own, look, ask, counts: began, first, talks }) {
   return html`
     <div class="heading"><h1>${name(own)}</h1></div>
     <${Facts} pairs=${[
+      ["Spec", file && html`${name(`${file}.md`)}, deployed with the process ${name(process)}`],
       ["Conversations", number(counts.sessions)],
       ["Active", number(counts.active_sessions)],
       ["Instances", number(counts.instances)],

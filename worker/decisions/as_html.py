@@ -77,7 +77,7 @@ def _section(section: Section, level: int) -> Iterator[str]:
 def _plot(table: Table) -> Iterator[str]:
     yield f'<div class="plot" role="img" aria-label="{_text(table.title)}; the table below has the figures">'
     marks = "".join(f"{_drawn(_rect(kind, 0, 1))}{_text(said)}" for kind, said in LEGEND.items())
-    yield f'<p class="legend">{marks}</p>'
+    yield f'<p class="legend"><strong>{_text(table.title)}</strong>{marks}</p>'
     for bar in table.plot:
         rects = _rect("track", 0, 1) + "".join(_rect(kind, *ends) for kind, ends in bar.parts.items())
         yield f'<div class="line"><span>{_text(bar.label)}</span>{_drawn(rects)}<span>{_text(bar.text)}</span></div>'

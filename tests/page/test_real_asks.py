@@ -117,6 +117,32 @@ async def test_two_people_at_one_conversation_see_each_other_and_the_same_in_the
         assert sorted(both[0][4::2]) == ["What of Ann?", "What of Ben?"]
 
 
+async def test_what_somebody_else_asks_beside_the_process_is_seen_at_once_on_the_page_of_its_conversation(
+    rig: Rig, tmp_path: Path
+) -> None:
+    later = f"{rig.topic}_later"
+    rig.provider.fault("responses.create", text="Why so", hold="gate")
+    model = await rig.deploy(rig.step("one"), rig.step("two", topic=later))
+    async with people(rig, ANN, BEN) as (reader, [ann, ben]):
+        instance = await rig.rest.start(model)
+        await rig.until_open(instance, "two")
+        await arrived(rig, instance, 2)
+        # A page that asks nothing by itself: what it shows it was told.
+        await ben.page.add_init_script("window.setTimeout = () => 0")
+        for each in (ann, ben):
+            await open_at(each.page, reader, instance)
+        await ask(ann.page, "Why so?")
+        one = part(ben.page).get_by_role("listitem")
+        await expect(one).to_contain_text("Why so?")
+        await expect(one).to_contain_text("Ann")
+        await expect(one.locator("strong")).to_have_text("is being answered")
+        await shot(ben.page, tmp_path, "real-asked-beside")
+        rig.provider.release("gate")
+        await expect(one.locator("strong")).to_have_text("answered")
+        await expect(one.get_by_role("link", name="Answer, beside the process")).to_be_visible()
+        assert ben.complaints == []
+
+
 async def test_a_question_waits_on_the_page_until_the_step_that_runs_has_spoken(rig: Rig, tmp_path: Path) -> None:
     rig.provider.fault("responses.create", text="Please do two", hold="gate")
     model = await rig.deploy(rig.step("one"), rig.step("two"))

@@ -106,7 +106,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
       ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} steps=${steps} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
       <${Steps} steps=${steps} places=${places} />
       ${columns}
-      <${AskBack} page=${page} root=${root} sessions=${said.sessions} runs=${now.runs} pulse=${told.steps} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
+      <${AskBack} page=${page} root=${root} sessions=${said.sessions} runs=${now.runs} pulse=${told.asked} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
   }
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./lib/preact.js";
 import { get, id, Problem, query } from "./api.js";
-import { cost, count, Facts, name, Note, number, Process, seconds, State, time, tokens, tree, wordsOf } from "./parts.js";
+import { cost, count, Facts, name, Note, number, plain, Process, seconds, State, time, tokens, tree, wordsOf } from "./parts.js";
 import { Asks, asksOf } from "./asks.js";
 import { jumpToNewest, lastOf } from "./conversation.js";
 import { activitiesOf, Diagram } from "./diagram.js";
@@ -144,7 +144,7 @@ function AskBack({ page, root, sessions, runs, pulse, answered }) {
   if (!session || first?.session !== session) return null;
   return html`
     ${trunks.length > 1 && first.asks && html`<div class="begin"><label for="asked">Assistant to ask</label>
-      <select id="asked" value=${session} onchange=${(event) => choose(event.target.value)}>${trunks.map((each) => html`<option key=${each.id} value=${each.id}>${each.assistant}</option>`)}</select></div>`}
+      <select id="asked" value=${session} onchange=${(event) => choose(event.target.value)}>${trunks.map((each) => html`<option key=${each.id} value=${each.id}>${plain(each.assistant)}</option>`)}</select></div>`}
     <${Asks} key=${session} page=${page} session=${session} runs=${runs} free=${false} first=${first.asks} pulse=${pulse} answered=${answered} near=${root + location.search} />`;
 }
 

@@ -17,6 +17,7 @@ from tests.models import unique
 from tests.page.site import Watched, browsing, watch
 from tests.page.test_flows import shot
 from tests.page.test_real_run import decided, flow_rig, rig
+from tests.page.test_visits import NO_LONG_PAUSES
 from tests.waiting import wait_until
 
 __all__ = ["flow_rig", "rig"]
@@ -127,8 +128,7 @@ async def test_what_somebody_else_asks_beside_the_process_is_seen_at_once_on_the
         instance = await rig.rest.start(model)
         await rig.until_open(instance, "two")
         await arrived(rig, instance, 2)
-        # A page that asks nothing by itself: what it shows it was told.
-        await ben.page.add_init_script("window.setTimeout = () => 0")
+        await ben.page.add_init_script(NO_LONG_PAUSES)
         for each in (ann, ben):
             await open_at(each.page, reader, instance)
         await ask(ann.page, "Why so?")

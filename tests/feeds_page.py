@@ -11,7 +11,7 @@ from worker.domain.conversations import Message
 from worker.web.api.asks import Asked
 
 PAGE = (Path(__file__).parents[1] / "docs" / "feeds.md").read_text("utf-8")
-WITHOUT_PLACE = {"state", "ended", "closing"}
+WITHOUT_PLACE = {"state", "asks", "ended", "closing"}
 MAY_HAVE_PLACE = {"lost"}
 """Of a run that goes on being heard it has none of its own."""
 

@@ -126,6 +126,9 @@ async def test_every_event_is_told_as_the_page_about_feeds_has_it(served: Served
         await client.say(type="subscribe", feed="a", session=A)
         while not {"message", "state", "ended"} <= {each["type"] for each in client.heard}:
             await client.next()
+        await client.ask()
+        while "asks" not in {each["type"] for each in client.heard}:
+            await client.next()
         served.windows.turns[KEYS["a"]] = TurnSeen("task-9", "intent", 1, is_held=True, is_repair=False)
         assert (await client.next("state"))["data"]["steps"]
         served.windows.tell(KEYS["a"], "Take ", task="task-9")
@@ -140,7 +143,7 @@ async def test_every_event_is_told_as_the_page_about_feeds_has_it(served: Served
         assert (await client.next("lost"))["data"] == {"session_id": A}
         await served.transcript.remove([Subject("default", instance=KEYS["a"].scope)])
         await client.next("closing")
-    assert {each["type"] for each in client.heard} == {"subscribed", *get_args(Kind)}
+    assert {each["type"] for each in client.heard} == {"subscribed", "asked", *get_args(Kind)}
 
 
 async def test_a_socket_passes_the_gate_as_every_request_does(served: Served) -> None:

@@ -15,7 +15,7 @@ SCALER: Final = Path(__file__).parents[2] / "deploy" / "kubernetes" / "component
 async def test_tasks_that_wait_or_are_worked_on_count_and_dead_and_suspended_ones_do_not(
     engine_rest: EngineRest,
 ) -> None:
-    [trigger] = yaml.safe_load(SCALER.read_text("utf-8"))["spec"]["triggers"]
+    trigger, _ = yaml.safe_load(SCALER.read_text("utf-8"))["spec"]["triggers"]
     address = urlsplit(trigger["metadata"]["url"])
     topic = unique("topic")
     asked = dict(parse_qsl(address.query)) | {"topicName": topic}

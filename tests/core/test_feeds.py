@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.following import FakeRecord, FakeTasks, FakeWindows
 from tests.records import START, key
-from worker.domain.conversations import EVERYTHING, Definitions, Limits, MessageFilter, session_id
+from worker.domain.conversations import EVERYTHING, AsksSeen, Definitions, Limits, MessageFilter, session_id
 from worker.domain.threads import ThreadKey
 from worker.domain.watching import Speaker, TaskSeen, TurnSeen
 from worker.errors import BadCursor
@@ -505,6 +505,46 @@ async def test_what_is_over_is_talked_about_before_those_who_may_see_that(world:
     world.windows.tell(KEY, "It was cheap.", task="ask")
     await asyncio.sleep(2)
     assert (seeing.told, blind.told) == ([delta(0, "It was cheap.")], [])
+
+
+def asks_told(reader: Reading) -> list[tuple[str, int, int]]:
+    """What a reader was told of asks."""
+    told = [each.data for each in reader.events if each.kind == "asks"]
+    return [(each["session_id"], each["queued"], each["running"]) for each in told]
+
+
+@pytest.mark.parametrize("wanted", [SESSION, INSTANCE], ids=["session", "instance"])
+async def test_what_persons_ask_is_told_when_it_changes_and_to_who_comes_later(
+    world: World, wanted: MessageFilter
+) -> None:
+    own = session_id(KEY)
+    world.record.record(1, KEY)
+    reader = world.read(wanted, place=None)
+    await asyncio.sleep(2)
+    assert asks_told(reader) == [], "nobody has asked anything"
+    for seen in (AsksSeen(7, queued=1), AsksSeen(7, running=1), AsksSeen(7), AsksSeen(7)):
+        world.record.asked[own] = seen
+        await asyncio.sleep(2)
+    assert asks_told(reader) == [(own, 1, 0), (own, 0, 1), (own, 0, 0)]
+    later = world.read(wanted, place=None)
+    await asyncio.sleep(2)
+    assert asks_told(later) == [(own, 0, 0)]
+
+
+async def test_what_is_asked_where_somebody_may_not_see_it_is_not_told_them(world: World) -> None:
+    world.record.record(1, KEY)
+    world.record.record(2, SHARED, process_instance_id="instance-1")
+    world.record.record(3, CRITIC)
+    world.record.record(4, CRITIC, process_instance_id="called", definition_id="heat:1:7")
+    limited = world.read(INSTANCE, place=None, within=Limits(instances=frozenset(["instance-1"])))
+    of_drones = world.read(INSTANCE, place=None, within=drones())
+    await asyncio.sleep(2)
+    for each in (KEY, SHARED, CRITIC):
+        world.record.asked[session_id(each)] = AsksSeen(7, queued=1)
+    await asyncio.sleep(2)
+    assert {name for name, *_ in asks_told(limited)} == {session_id(KEY), session_id(CRITIC)}
+    assert session_id(CRITIC) not in {name for name, *_ in asks_told(of_drones)}
+    assert session_id(KEY) in {name for name, *_ in asks_told(of_drones)}
 
 
 async def test_the_end_is_told_and_that_it_goes_on_again(world: World) -> None:

@@ -104,7 +104,7 @@ def test_prometheus_operator_takes_the_alert_rules() -> None:
 
 
 def test_the_overlays_scaler_asks_the_engine_as_somebody() -> None:
-    [trigger] = objects(overlaid())["ScaledObject"]["spec"]["triggers"]
+    trigger, _ = objects(overlaid())["ScaledObject"]["spec"]["triggers"]
     assert trigger["authenticationRef"]["name"] == objects(overlaid())["TriggerAuthentication"]["metadata"]["name"]
 
 
@@ -152,11 +152,27 @@ def test_the_number_of_pods_is_the_scalers_where_there_is_one() -> None:
         assert ("replicas" in found["Deployment"]["spec"]) == ("ScaledObject" not in found), name
 
 
-def test_tasks_of_several_topics_are_added_up() -> None:
+def test_tasks_of_several_topics_are_added_up_and_held_against_what_persons_ask() -> None:
     spec = objects(rendered("large"))["ScaledObject"]["spec"]
 
-    assert [trigger["name"] for trigger in spec["triggers"]] == ["topic0", "topic1"]
-    assert spec["advanced"]["scalingModifiers"]["formula"] == "topic0 + topic1"
+    assert [trigger["name"] for trigger in spec["triggers"]] == ["topic0", "topic1", "asks"]
+    assert spec["advanced"]["scalingModifiers"]["formula"] == "max(topic0 + topic1, asks * 40 / 4)"
+
+
+@pytest.mark.parametrize("name", [OVERLAY, "large"])
+def test_the_scaler_may_read_the_workers_numbers(name: str) -> None:
+    found = objects(rendered(name))
+    asks = found["ScaledObject"]["spec"]["triggers"][-1]["metadata"]
+    numbers = next(each for each in found["NetworkPolicy"]["spec"]["ingress"] if each["ports"] == [{"port": "health"}])
+    service = found["Service"]["metadata"]
+
+    assert asks["url"] == f"http://{service['name']}.{service.get('namespace', 'assistants')}.svc:8090/metrics"
+    assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}} in numbers["from"]
+
+
+def test_without_a_scaler_only_prometheus_reads_numbers() -> None:
+    [numbers, _] = objects(rendered("small"))["NetworkPolicy"]["spec"]["ingress"]
+    assert len(numbers["from"]) == 1
 
 
 def test_numbers_reach_the_worker_as_they_are_written(tmp_path: Path) -> None:

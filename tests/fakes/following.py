@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tests.records import exchange
-from worker.domain.conversations import Limits, Message, MessageFilter, Newest, Role, session_id
+from worker.domain.conversations import AsksSeen, Limits, Message, MessageFilter, Newest, Role, session_id
 from worker.domain.exchanges import Exchange
 from worker.domain.threads import ThreadKey
 from worker.domain.watching import Look, Piece, TaskSeen, TurnSeen
@@ -49,6 +49,7 @@ class FakeRecord:
 
     said: list[tuple[int, ThreadKey, Message]] = field(default_factory=list)
     ends: dict[str, datetime] = field(default_factory=dict)
+    asked: dict[str, AsksSeen] = field(default_factory=dict)
     is_down: bool = False
     reads: int = 0
 
@@ -88,7 +89,8 @@ class FakeRecord:
         for each in wanted:
             for number, key, message in self.said:
                 if self._is_in(each, message):
-                    newest = replace(_newest(key, number), ended_at=self.ends.get(message.session_id))
+                    asked = self.asked.get(message.session_id, AsksSeen())
+                    newest = replace(_newest(key, number), ended_at=self.ends.get(message.session_id), asked=asked)
                     found.setdefault(each, {})[message.session_id] = newest
         return {each: list(threads.values()) for each, threads in found.items()}
 

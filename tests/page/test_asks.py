@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from fastapi import FastAPI, HTTPException
 from playwright.async_api import expect
 
 from tests import axe
+from tests.asks import ask
+from tests.page.asked import site_with_asks
 from tests.page.site import Deployed, Site, browsing, site, watch
 from tests.page.test_flows import shot
 from tests.page.test_hostile import HOSTILE
@@ -19,7 +21,6 @@ from tests.page.test_visits import NO_LONG_PAUSES
 from tests.records import exchange, key
 from worker.domain.asks import State
 from worker.domain.conversations import message_id, session_id
-from worker.domain.watching import TurnSeen
 from worker.web.api import MayAsk, MayRead
 from worker.web.api.asks import Asked, Asks
 from worker.web.api.handovers import Handed
@@ -153,19 +154,23 @@ async def test_all_that_is_open_is_listed_and_can_be_withdrawn_and_the_rest_is_a
         await expect(part.get_by_role("listitem").first).to_contain_text("withdrawn")
 
 
-async def test_what_another_person_asks_is_seen_when_the_feed_tells_that_it_is_answered(
-    asking: Site, board: Board
-) -> None:
-    async with browsing() as context:
+async def test_what_another_person_asks_beside_the_process_is_seen_when_the_feed_tells_of_it(tmp_path: Path) -> None:
+    async with site_with_asks(tmp_path, TOKENS) as (asking, asks), browsing() as context:
         await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{READER}')")
         await context.add_init_script(NO_LONG_PAUSES)
-        page = (await watch(context)).page
+        watched = await watch(context)
+        page = watched.page
         await page.goto(f"{asking.url}/conversations/{SESSION}")
         await expect(page.get_by_role("article")).to_have_count(2)
-        said = ("1", SESSION, SESSION, "1", "Ann", "Why not B?", False, State.RUNNING)
-        board.kept["1"] = Asked(*said, datetime.now(UTC), None, None, "")
-        asking.windows.turns[key("instance-a")] = TurnSeen("1", "intent", 1, is_held=True, is_repair=False)
-        await expect(page.get_by_role("region", name="Ask back").get_by_role("listitem")).to_contain_text("Why not B?")
+        one = page.get_by_role("region", name="Ask back").get_by_role("listitem")
+        await asks.accept(ask(about=key("instance-a"), text="Why not B?"))
+        await expect(one).to_contain_text("Why not B?")
+        await expect(one).to_contain_text("waits its turn")
+        [claimed] = await asks.claim(1, timedelta(minutes=1))
+        await expect(one).to_contain_text("is being answered")
+        await asks.settle(claimed, State.ANSWERED, answer=ANSWER)
+        await expect(one.get_by_role("link", name="Answer, beside the process")).to_be_visible()
+        assert watched.complaints == []
 
 
 async def test_what_waits_is_withdrawn_and_what_fails_says_why(asking: Site, board: Board) -> None:

@@ -35,6 +35,15 @@ PLOTS = """() => [...document.querySelectorAll('.plot')].map((plot) => {
 })"""
 
 
+EXPORTED_PLOTS = """() => [...document.querySelectorAll('.plot')].map((plot) => ({
+  plot: plot.getAttribute('aria-label'),
+  lines: [...plot.querySelectorAll('.line')].map((line) => [line.firstChild.textContent, line.lastChild.textContent]),
+  rows: [...plot.nextElementSibling.querySelectorAll('tbody tr')].map(({ cells: [of, low, high] }) => [
+    of.textContent, `${low.textContent} … ${high.textContent}`,
+  ]),
+}))"""
+
+
 @pytest.fixture
 async def book(tmp_path: Path) -> AsyncIterator[SqlDecisions]:
     """The database of the site that is served."""
@@ -107,15 +116,19 @@ async def test_axe_finds_nothing_on_an_exported_page_and_every_bar_stands_beside
                 if broken := await axe.findings(page, axe.source()):
                     found[f"{width} {scheme}"] = broken
         bars = await page.evaluate(
-            """() => [...document.querySelectorAll('svg')].map((bar) => [
+            """() => [...document.querySelectorAll('td svg')].map((bar) => [
               bar.closest('td')?.textContent, bar.closest('table')?.caption.textContent,
             ])"""
         )
+        plots: list[dict[str, Any]] = await page.evaluate(EXPORTED_PLOTS)
         narrowest = await page.evaluate(
             "Math.min(...[...document.querySelectorAll('td:first-child')].map((each) => each.offsetWidth))"
         )
     assert found == {}
     assert bars != []
     assert [each for each in bars if not all(each)] == []
+    [plot] = plots
+    assert plot["plot"].endswith("; the table below has the figures")
+    assert plot["lines"] == plot["rows"][: len(plot["lines"])] != []
     assert narrowest > 40, "names stand in words, not in letters below each other"
     assert watched.complaints == []

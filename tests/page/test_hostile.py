@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from random import Random
 
 import pytest
 from playwright.async_api import Page, expect
@@ -144,6 +145,61 @@ async def test_a_text_that_turns_the_direction_turns_nothing_beside_it(served: S
     assert isolated == "isolate"
 
 
+DRAWN = """async (names) => {
+  const { name } = await import("/static/parts.js");
+  const { render } = await import("/static/lib/preact.js");
+  const paper = document.createElement("div");
+  document.body.append(paper);
+  return names.map((each) => {
+    render(name(each), paper);
+    const [text] = paper.firstChild.childNodes;
+    const left = (index) => {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + 1);
+      return range.getBoundingClientRect().left;
+    };
+    return [paper.textContent, [...text.data].map((_, index) => left(index))];
+  });
+}"""
+"""What is seen of names, and where each letter of them begins."""
+
+
+async def test_a_name_is_read_in_the_order_of_its_letters_and_what_turns_it_is_seen(
+    served: Site, browser: Watched
+) -> None:
+    random = Random(0)  # noqa: S311 - no secret
+    turning = [chr(each) for each in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x1B, 0x9B, 0xFEFF, 0x2028)]
+    names = ["".join(random.choices([*"abcdefgh", *turning], k=random.randint(1, 20))) for _ in range(300)]
+    await browser.page.goto(f"{served.url}/instances")
+    drawn = await browser.page.evaluate(DRAWN, names)
+    for name, (shown, lefts) in zip(names, drawn, strict=True):
+        assert shown == "".join("\ufffd" if letter in turning else letter for letter in name)
+        assert lefts == sorted(lefts), repr(name)
+
+
+async def test_letters_of_every_direction_and_their_marks_stay_in_names(served: Site, browser: Watched) -> None:
+    names = ["שלום", "مرحبا\u200f", "e\u0301", "👩\u200d👩\u200d👧", "भारत", "a\tb"]
+    await browser.page.goto(f"{served.url}/instances")
+    assert [shown for shown, _ in await browser.page.evaluate(DRAWN, names)] == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[\u202eevil.example](https://evil.example/)", "\u202eSee [my bank](https://evil.example/)"],
+    ids=["in the link", "before it"],
+)
+async def test_whose_page_a_link_leads_to_is_not_turned_either(served: Site, browser: Watched, text: str) -> None:
+    await say(served, 20, "instance-x", text)
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-x")
+    host = page.locator("article.agent .content bdi")
+    await expect(host).to_have_text(" (evil.example)")
+    assert await host.evaluate("(each) => getComputedStyle(each).unicodeBidi") == "isolate"
+    link = page.locator("article.agent .content a")
+    assert await link.evaluate("(each) => getComputedStyle(each).unicodeBidi") == "isolate"
+
+
 async def test_a_huge_line_is_broken_and_not_scrolled(served: Site, tmp_path: Path) -> None:
     await served.transcript.record(exchange(20, key("instance-x"), answer=HOSTILE["line"], question=HOSTILE["line"]))
     async with browsing(viewport={"width": 360, "height": 740}) as context:
@@ -152,3 +208,88 @@ async def test_a_huge_line_is_broken_and_not_scrolled(served: Site, tmp_path: Pa
         await page.locator("article.agent pre").wait_for()
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360
         await shot(page, tmp_path, "hostile-line-phone", whole=False)
+
+
+ARABIC = "اشترِ الطائرة الرخيصة، لأنها لا تقل جودة عن الغالية. "
+ODD = {
+    "word": f"The word is {'Donaudampfschifffahrtsgesellschaft' * 60}, and behind it goes the sentence on.",
+    "wide-table": "\n".join(
+        [
+            f"| {' | '.join(f'Criterion {n}' for n in range(40))} |",
+            f"|{'-|' * 40}",
+            *(f"| {' | '.join(f'{row * n / 7:.2f}' for n in range(40))} |" for row in range(120)),
+        ]
+    ),
+    "long-cells": f"| What | Why |\n|-|-|\n| {'x' * 300} | {'because it is so, ' * 40} |\n| 1 | 2 |",
+    "deep-list": "\n".join(
+        f"{'  ' * depth}- level {depth}, on which something is said at some length" for depth in range(9)
+    ),
+    "deeper-list": "\n".join(f"{'  ' * depth}- level {depth}" for depth in range(40)),
+    "deep-data": json.dumps({"at": [{"a": {"b": [{"c": {"d": [{"e": "deep"}]}}]}}]}),
+    "right-to-left": f"## {ARABIC}\n\n{ARABIC * 3}\n\n- {ARABIC}\n- {ARABIC}\n\n> {ARABIC}\n\n"
+    f"| {ARABIC[:20]} | {ARABIC[20:30]} |\n|-|-|\n| {ARABIC[:12]} | 12.50 |\n\n1. {ARABIC}\n2. Take B.\n",
+    "both-directions": f"Take B.\n\n{ARABIC}\n\n- {ARABIC}\n- It costs 12.50 €.\n",
+    "megabyte": json.dumps([{"id": n, "name": f"Option {n}", "why": "because " * 6} for n in range(12_500)]),
+    "data": json.dumps([{"id": n, "name": f"Option {n}", "cost": n * 1.5, "why": "because " * 6} for n in range(300)]),
+    "stars": "*" * 9000 + " and " + "[" * 5000 + "](" * 2000 + "`" * 999,
+    "quotes": "\n".join(f"{'>' * depth} said {depth} times" for depth in range(1, 19)),
+    "headings": "\n\n".join(f"{'#' * (1 + n % 6)} Heading {n} {'long ' * (n % 9)}" for n in range(60)),
+    "code": f"```python\n{'x = ' + 'f(' * 300}\n{'y' * 900}\n```\n\nand `{'inline' * 80}` goes on",
+    "rules": "Words\n\n---\n\n" * 60,
+    "blank": "\n" * 3000 + "at last" + "\n" * 3000,
+}
+
+
+BEYOND = """(all) => all.filter((each) => !each.closest(".scroll")
+    && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.outerHTML.slice(0, 80))"""
+"""What of an answer goes beyond the window, and not within something that scrolls."""
+
+
+async def test_odd_answers_are_no_wider_than_the_window_and_scroll_within_themselves(
+    served: Site, browser: Watched, tmp_path: Path
+) -> None:
+    page, beyond = browser.page, dict[str, list[str]]()
+    for number, (kind, text) in enumerate(ODD.items(), 20):
+        instance = f"instance-{kind}"
+        await served.transcript.record(exchange(number, key(instance), answer=text, question="What is it?"))
+        for width in (1280, 360):
+            await page.set_viewport_size({"width": width, "height": 800})
+            await page.goto(f"{served.url}/instances/{instance}")
+            await page.locator("article.agent .content > *").first.wait_for(state="attached")
+            await page.locator("article.agent").scroll_into_view_if_needed()
+            await shot(page, tmp_path, f"odd-{kind}-{width}", whole=False)
+            wide = await page.locator("article.agent .content *").evaluate_all(BEYOND)
+            if wide or await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                beyond[f"{kind} {width}"] = wide
+    assert beyond == {}
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+async def test_a_long_word_in_a_cell_leaves_the_others_room_to_be_read(
+    served: Site, width: int, tmp_path: Path
+) -> None:
+    await served.transcript.record(exchange(20, key("instance-x"), answer=ODD["long-cells"]))
+    async with browsing(viewport={"width": width, "height": 800}) as context:
+        page = (await watch(context)).page
+        await page.goto(f"{served.url}/instances/instance-x")
+        cells = page.locator("article.agent td")
+        await cells.first.wait_for()
+        word, reason = [await each.evaluate("(each) => each.offsetWidth") for each in (await cells.all())[:2]]
+        await shot(page, tmp_path, f"odd-cells-{width}", whole=False)
+    assert 100 < word <= 0.7 * width + 1
+    assert reason > 150, "some words stand beside each other"
+
+
+async def test_lists_quotes_and_tables_begin_on_the_side_of_their_script(served: Site, browser: Watched) -> None:
+    await served.transcript.record(exchange(20, key("instance-x"), answer=ODD["right-to-left"]))
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-x")
+    content = page.locator("article.agent .content")
+    styles = """(each) => { const own = getComputedStyle(each); return [own.direction, own.textAlign,
+        own.paddingLeft, own.paddingRight, own.borderLeftWidth, own.borderRightWidth]; }"""
+    direction, _, left, right, *_ = await content.locator("ul").evaluate(styles)
+    assert (direction, left) == ("rtl", "0px")
+    assert float(right.removesuffix("px")) > 10
+    *_, line_left, line_right = await content.locator("blockquote").evaluate(styles)
+    assert (line_left, line_right) == ("0px", "3px")
+    assert (await content.locator("td").first.evaluate(styles))[1] == "start"

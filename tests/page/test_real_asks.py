@@ -17,6 +17,7 @@ from tests.models import unique
 from tests.page.site import Watched, browsing, watch
 from tests.page.test_flows import shot
 from tests.page.test_real_run import decided, flow_rig, rig
+from tests.page.test_visits import NO_LONG_PAUSES
 from tests.waiting import wait_until
 
 __all__ = ["flow_rig", "rig"]
@@ -115,6 +116,31 @@ async def test_two_people_at_one_conversation_see_each_other_and_the_same_in_the
             assert each.complaints == []
         assert both[0] == both[1]
         assert sorted(both[0][4::2]) == ["What of Ann?", "What of Ben?"]
+
+
+async def test_what_somebody_else_asks_beside_the_process_is_seen_at_once_on_the_page_of_its_conversation(
+    rig: Rig, tmp_path: Path
+) -> None:
+    later = f"{rig.topic}_later"
+    rig.provider.fault("responses.create", text="Why so", hold="gate")
+    model = await rig.deploy(rig.step("one"), rig.step("two", topic=later))
+    async with people(rig, ANN, BEN) as (reader, [ann, ben]):
+        instance = await rig.rest.start(model)
+        await rig.until_open(instance, "two")
+        await arrived(rig, instance, 2)
+        await ben.page.add_init_script(NO_LONG_PAUSES)
+        for each in (ann, ben):
+            await open_at(each.page, reader, instance)
+        await ask(ann.page, "Why so?")
+        one = part(ben.page).get_by_role("listitem")
+        await expect(one).to_contain_text("Why so?")
+        await expect(one).to_contain_text("Ann")
+        await expect(one.locator("strong")).to_have_text("is being answered")
+        await shot(ben.page, tmp_path, "real-asked-beside")
+        rig.provider.release("gate")
+        await expect(one.locator("strong")).to_have_text("answered")
+        await expect(one.get_by_role("link", name="Answer, beside the process")).to_be_visible()
+        assert ben.complaints == []
 
 
 async def test_a_question_waits_on_the_page_until_the_step_that_runs_has_spoken(rig: Rig, tmp_path: Path) -> None:

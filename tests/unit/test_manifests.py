@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from tests.deployed import FILE, MARGIN_SECONDS, read, unknown
 from worker.settings import Settings
 from worker.specs import assistants
+from worker.telemetry.metrics import ASKS_WAITING
 
 ROOT: Final = Path(__file__).parents[2]
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
@@ -115,9 +116,10 @@ def test_secrets_are_told_as_files_alone() -> None:
 
 def test_the_scaler_reckons_with_as_many_tasks_as_a_worker_takes() -> None:
     spec = scaled()
-    [trigger] = spec["triggers"]
+    trigger, asks = spec["triggers"]
     told = overlaid()
 
+    assert asks["metadata"]["targetValue"] == str(read(told).chat_slots)
     assert trigger["metadata"]["targetValue"] == told["MAX_TASKS"]
     assert trigger["metadata"]["url"].startswith(
         f"{told['ENGINE_URL']}/external-task/count?topicName={told['TOPICS']}&"
@@ -125,8 +127,19 @@ def test_the_scaler_reckons_with_as_many_tasks_as_a_worker_takes() -> None:
     assert spec["minReplicaCount"] == 1
 
 
+def test_the_scaler_reads_what_persons_have_asked_from_the_workers_of_its_namespace() -> None:
+    asks = scaled()["triggers"][1]["metadata"]
+    service = loaded(KUBERNETES / "base" / "service.yaml")
+    [port] = [each["port"] for each in service["spec"]["ports"] if each["name"] == "health"]
+    namespace = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")["namespace"]
+
+    assert asks["url"] == f"http://{service['metadata']['name']}.{namespace}.svc:{port}/metrics"
+    assert asks["format"] == "prometheus", "what KEDA reads is what `/metrics` is"
+    assert [asks["valueLocation"]] == [each.name for each in ASKS_WAITING.collect()]
+
+
 def test_the_scaler_asks_an_engine_that_wants_a_password_with_what_the_secret_has() -> None:
-    [trigger] = scaled()["triggers"]
+    trigger = scaled()["triggers"][0]
     authentication = loaded(KUBERNETES / "overlays" / "example" / "trigger-authentication.yaml")
     [command] = re.findall(r"kubectl create secret generic .+?```", INSTALL, re.DOTALL)
     keys = {each["key"]: each["parameter"] for each in authentication["spec"]["secretTargetRef"]}

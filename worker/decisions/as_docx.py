@@ -1,12 +1,14 @@
 """A record as a Word document. Pure."""
 
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, Final
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from worker.decisions.extra import needed
-from worker.decisions.report import Section, Share, Table, report
+from worker.decisions.report import LEGEND, Bar, Section, Share, Table, report
 
 _CM: Final = 360_000
 """In the units that Word's measures are in, as all these are."""
@@ -21,6 +23,12 @@ _LONGEST_WORD: Final = 16
 _SHORTEST: Final = 8
 _LONG: Final = 600
 """Letters from which on a cell may be higher than a page."""
+_BAR: Final = (7 * _CM, int(0.3 * _CM))
+_PADDING: Final = _CM // 2
+_PIXELS: Final = (700, 30)
+_COLORS: Final = {"low": (194, 124, 44), "high": (74, 127, 193), "zero": (192, 57, 43)}
+_TRACK: Final = (225, 225, 225)
+_CALLED: Final = {"low": "orange", "high": "blue", "zero": "red"}
 
 
 def write(record: Mapping[str, Any]) -> bytes:
@@ -50,6 +58,8 @@ def _section(document: Any, section: Section, level: int) -> None:
         document.add_paragraph(text, style="List Bullet")
     for table in section.tables:
         document.add_paragraph(table.title, style="Caption").paragraph_format.keep_with_next = True
+        if table.plot:
+            _plot(document, table.plot)
         _table(document, table)
     for below in section.below:
         if below.points:
@@ -61,12 +71,40 @@ def _paper(section: Any) -> None:
     section.left_margin = section.right_margin = _MARGIN
 
 
-def _table(document: Any, table: Table) -> None:
+def _plot(document: Any, bars: Sequence[Bar]) -> None:
+    """Draw bars, each a picture between its words, which stay words."""
+    legend = "; ".join(f"{_CALLED[kind]}: {words}" for kind, words in LEGEND.items())
+    rows = [[bar.label, "", bar.text] for bar in bars]
+    made = _table(document, Table("", ["Of", legend, "From … to"], rows), _BAR[0] + _PADDING)
+    for row, bar in zip(made.rows[1:], bars, strict=True):
+        run = row.cells[1].paragraphs[0].add_run()
+        picture = run.add_picture(BytesIO(_picture(bar)), *_BAR)
+        picture._inline.docPr.set("descr", bar.text)  # noqa: SLF001 - python-docx has no other way to what it shows
+
+
+def _picture(bar: Bar) -> bytes:
+    """Draw a bar as a PNG: all of its lines are the same."""
+    width, height = _PIXELS
+    line = [_TRACK] * width
+    for kind, (start, end) in bar.parts.items():
+        first, last = round(width * start), round(width * end)
+        line[first:last] = [_COLORS[kind]] * (last - first)
+    data = zlib.compress((b"\0" + bytes(each for color in line for each in color)) * height)
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + data, b"IEND")
+    framed = (struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each)) for each in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def _table(document: Any, table: Table, second: int | None = None) -> Any:
+    """Add a table; its second column is so wide if that is said."""
     rows = [[each.text if isinstance(each, Share) else each for each in row] for row in table.rows]
     rows = [*([[*table.head]] if table.head else []), *rows]
     made = document.add_table(0, len(rows[0]), style="Light List Accent 1" if table.head else "Table Grid")
     made.autofit = False
     widths = _widths(rows)
+    if second is not None:
+        rest = (_WIDTH - second) / (sum(widths) - widths[1])
+        widths = [second if place == 1 else int(width * rest) for place, width in enumerate(widths)]
     # Word goes by the cells' widths, and LibreOffice by the columns'.
     for column, width in zip(made.columns, widths, strict=True):
         column.width = width
@@ -82,6 +120,7 @@ def _table(document: Any, table: Table) -> None:
                 for run in paragraph.runs:
                     run.font.size = _SMALL
     document.add_paragraph()
+    return made
 
 
 def _mark(properties: Any, name: str, *, is_so: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.decisions.extra import needed
-from worker.decisions.report import report
+from worker.decisions.report import LEGEND, report
 
 SOURCE: Final = Path(__file__).with_name("report.typ")
 
@@ -23,4 +23,4 @@ def write(record: Mapping[str, Any]) -> bytes:
 
 def inputs(record: Mapping[str, Any]) -> dict[str, str]:
     """Give Typst a report, by the name that its source knows."""
-    return {"report": json.dumps(asdict(report(record)))}
+    return {"report": json.dumps(asdict(report(record))), "legend": json.dumps(LEGEND)}

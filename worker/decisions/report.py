@@ -13,6 +13,7 @@ from typing import Any, Final
 from worker.decisions import chain, hashing
 from worker.decisions import record as records
 from worker.decisions.findings import MISMATCHES, Kind
+from worker.decisions.names import Names, called
 from worker.decisions.schemas import WHAT_IFS
 from worker.decisions.texts import written
 
@@ -20,7 +21,6 @@ _NO_LETTER = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 
-_LONG_NAME: Final = 100
 _MOST_COLUMNS: Final = 7
 """Beside the first one: as many as a sheet of paper has room for."""
 
@@ -33,13 +33,34 @@ class Share:
     text: str
 
 
+LEGEND: Final = {"low": "to its low", "high": "to its high", "zero": "no lead"}
+"""What parts of a bar show."""
+_MOST_BARS: Final = 25
+"""As many as one sheet of paper has room for."""
+_HAIR: Final = 0.006
+"""How wide a mark is, of the scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A line of a plot: `parts` says from where to where each part of LEGEND goes, on a scale from 0 to 1.
+
+    They are drawn in this order. The words stand beside it.
+    """
+
+    label: str
+    parts: Mapping[str, tuple[float, float]]
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. Figures are words or shares."""
+    """A table. Figures are words or shares. `plot` draws some of it, above it, in formats that can be drawn in."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str | Share]]
+    plot: Sequence[Bar] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +96,18 @@ class Told:
 SAID: Final[Mapping[Kind, str]] = {
     Kind.UNBOUND: "{where} says {said}, which is no input and was not computed",
     Kind.UNKNOWN_FIGURE: "{where} wants {said}, which the computation does not have",
-    Kind.SCREENING: "{where} was said to stand otherwise to the limit {said} than its score does",
-    Kind.EXCLUDED_RECOMMENDED: "{where} is recommended, and breaks the limit {said}",
-    Kind.LIMIT_BROKEN: "{where} breaks the limit {said}",
-    Kind.LIMIT_AT_RISK: "{where} may break the limit {said}: its range goes beyond it",
+    Kind.SCREENING: "{where} was said to stand otherwise to the limit “{said}” than its score does",
+    Kind.EXCLUDED_RECOMMENDED: "{where} is recommended, and breaks the limit “{said}”",
+    Kind.LIMIT_BROKEN: "{where} breaks the limit “{said}”",
+    Kind.LIMIT_AT_RISK: "{where} may break the limit “{said}”: its range goes beyond it",
     Kind.CONDITION_OUTSIDE: "{where} rests on nothing that was computed with",
     Kind.NOT_LEADER: "recommended is {where}, and {said} leads",
     Kind.LEAD_WITHIN_UNCERTAINTY: "the lead of {where} is smaller than it varies",
-    Kind.FLIPS: "{said} leads if one weight's share is a fifth other: {where}",
+    Kind.FLIPS: "{said} leads if the share of {where}",
     Kind.RANGE_LEAVES_OUT: "the range of {where} leaves out the score of {said}",
     Kind.MISSING: "{where} has no score of {said}",
 }
-"""What findings say, by `where` and `said`."""
+"""What findings say, by `where` and `said`: named, but for places within texts, and judges, who have ids alone."""
 
 
 def report(record: Mapping[str, Any]) -> Report:
@@ -127,12 +148,32 @@ def shown(record: Mapping[str, Any]) -> dict[str, Any]:
     return opened
 
 
-def findings(computed: Mapping[str, Any]) -> Iterator[Told]:
-    """Say what was found in words, in its order."""
-    for each in computed.get("findings", ()):
+def findings(content: Mapping[str, Any]) -> Iterator[Told]:
+    """Say what was found in words, in its order. The content is one that is shown."""
+    names = Names.of(content)
+    for each in content.get("computed", {}).get("findings", ()):
         kind = Kind(each["kind"])
-        words = SAID[kind].format(where=each["where"] or "nothing", said=each["said"] or "nobody")
-        yield Told(words, kind in MISMATCHES)
+        where, said = _named(kind, each["where"], each["said"], names)
+        yield Told(SAID[kind].format(where=where or "nothing", said=said or "nobody"), kind in MISMATCHES)
+
+
+def _named(kind: Kind, where: str, said: str, names: Names) -> tuple[str, str]:
+    """Name what a finding has by ids."""
+    option, limit = names.alternatives.get(where, where), names.limits.get(said, said)
+    match kind:
+        case Kind.LIMIT_BROKEN | Kind.LIMIT_AT_RISK | Kind.SCREENING | Kind.EXCLUDED_RECOMMENDED:
+            return option, limit
+        case Kind.NOT_LEADER | Kind.LEAD_WITHIN_UNCERTAINTY:
+            return option, names.alternatives.get(said, said)
+        case Kind.FLIPS:
+            criterion, _, side = where.rpartition(".")
+            share = f"{names.objectives.get(criterion, criterion)} is a fifth {side}"
+            return share, names.alternatives.get(said, said)
+        case Kind.RANGE_LEAVES_OUT:
+            return names.uncertainties.get(where, where), names.cell(said)
+        case Kind.MISSING:
+            return where, names.cell(said)
+    return where, said
 
 
 def status(record: Mapping[str, Any]) -> str:
@@ -151,10 +192,9 @@ class _Sections:
         self.frame = content.get("frame", {})
         self.options = content.get("alternatives", {}).get("alternatives", [])
         self.objectives = content.get("objectives", {}).get("objectives", [])
-        uncertain = self.frame.get("uncertainties", [])
-        tried = content.get(WHAT_IFS, {}).get("sets", [])
-        named = [*self.options, *self.objectives, *uncertain, *tried]
-        self.names: dict[str, str] = {each["id"]: _short(each["name"]) for each in named}
+        self.of = Names.of(content)
+        tried = called(content.get(WHAT_IFS, {}).get("sets", ()))
+        self.names = {**self.of.alternatives, **self.of.objectives, **self.of.uncertainties, **tried}
 
     def all(self) -> Iterator[Section]:
         yield self._problem()
@@ -184,6 +224,9 @@ class _Sections:
     def _name(self, name: str) -> str:
         return self.names.get(name, name)
 
+    def _ground(self, condition: Mapping[str, Any]) -> str:
+        return self.of.grounds.get(condition["rests_on"], condition["rests_on"])
+
     def _problem(self) -> Section:
         words = [f"Decided by {self.frame['decider']}."] if "decider" in self.frame else []
         frame = self.frame
@@ -208,7 +251,8 @@ class _Sections:
 
     def _option(self, each: Mapping[str, Any]) -> str:
         marks = ["as before"] if each.get("baseline") else []
-        marks += [f"breaks {limit}" for limit in self.computed.get("excluded", {}).get(each["id"], ())]
+        broken = self.computed.get("excluded", {}).get(each["id"], ())
+        marks += [f"breaks “{self.of.limits.get(limit, limit)}”" for limit in broken]
         marked = f" ({', '.join(marks)})" if marks else ""
         return f"{each['name']}{marked}{_after(each, 'summary')}"
 
@@ -219,7 +263,7 @@ class _Sections:
         named = said["alternative"]
         chosen = f"Chosen option: {self._name(named)}." if named else "No option is recommended."
         conditions = [
-            f"Condition: {each['text']}" + (f" (on {each['rests_on']})" if each.get("rests_on") else "")
+            f"Condition: {each['text']}" + (f" (on “{self._ground(each)}”)" if each.get("rests_on") else "")
             for each in said.get("conditions", ())
         ]
         following = [
@@ -277,16 +321,35 @@ class _Sections:
         return f"{self._name(swap['to'])} at {written(swap['share'], in_percent=True)}" if swap else "nobody"
 
     def _tornado(self) -> list[Table]:
-        bars, lead = self.computed["tornado"], written(self.computed["lead"])
-        all_rows = [[self._thing(bar["of"]), written(bar["low"]), written(bar["high"])] for bar in bars]
-        rows = [row for row in all_rows if row[1:] != [lead, lead]]
-        if still := len(all_rows) - len(rows):
+        tornado, lead = self.computed["tornado"], written(self.computed["lead"])
+        moving = [bar for bar in tornado if {written(bar["low"]), written(bar["high"])} != {lead}]
+        rows = [[self.of.cell(bar["of"]), written(bar["low"]), written(bar["high"])] for bar in moving]
+        if still := len(tornado) - len(rows):
             rows.append([f"{still} that move{'s' if still == 1 else ''} nothing", lead, lead])
         title = f"Lead, now {lead}, with one thing at its ends"
-        return [Table(title, ["Of", "At its low", "At its high"], rows)] if rows else []
+        title += f" (drawn: the widest {_MOST_BARS})" if len(moving) > _MOST_BARS else ""
+        bars = self._bars(moving[:_MOST_BARS])  # the widest come first
+        return [Table(title, ["Of", "At its low", "At its high"], rows, bars)] if rows else []
 
-    def _thing(self, of: str) -> str:
-        return ", ".join(map(self._name, of.split("/")))
+    def _bars(self, moving: Sequence[Mapping[str, Any]]) -> list[Bar]:
+        """Draw the lead from end to end, all on one scale, on which no lead has its place, too."""
+        lead = self.computed["lead"]
+        ends = [0.0, lead, *(bar[end] for bar in moving for end in ("low", "high"))]
+        least, width = min(ends), max(ends) - min(ends) or 1.0
+
+        def span(*leads: float) -> tuple[float, float]:
+            places = sorted((each - least) / width for each in leads)
+            return places[0], places[-1]
+
+        zero = min(span(0.0)[0], 1 - _HAIR)
+        return [
+            Bar(
+                self.of.cell(bar["of"]),
+                {"low": span(bar["low"], lead), "high": span(lead, bar["high"]), "zero": (zero, zero + _HAIR)},
+                f"{written(bar['low'])} … {written(bar['high'])}",
+            )
+            for bar in moving
+        ]
 
     def _chances(self) -> Iterator[Table]:
         names = {"over_weights": "Ranks over all weights"}
@@ -368,7 +431,7 @@ class _Sections:
         return shares.items()
 
     def _findings(self) -> Iterator[str]:
-        for each in findings(self.computed):
+        for each in findings(self.content):
             yield f"Mismatch: {each.words}" if each.is_mismatch else each.words
 
     def _failure(self, each: Mapping[str, Any]) -> str:
@@ -426,11 +489,6 @@ def _narrow(table: Table) -> Iterator[Table]:
 def clean(text: str) -> str:
     """Put U+FFFD in place of what is no letter."""
     return _NO_LETTER.sub("\ufffd", text)
-
-
-def _short(name: str) -> str:
-    """Shorten what is named again and again; whole it stands once, where it is told what there is."""
-    return name if len(name) <= _LONG_NAME else f"{name[: _LONG_NAME - 1]}…"
 
 
 def _cleaned(value: Any) -> Any:

@@ -402,6 +402,19 @@ class MessageFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class AsksSeen:
+    """How it stands with what persons asked of one thread: it differs whenever anything of that has changed.
+
+    `last` is the number of the newest. `queued` are those that wait for their turn, `running` those that are being
+    answered, be it beside the thread.
+    """
+
+    last: int = 0
+    queued: int = 0
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Newest:
     """How far the record has come with what was said on one thread: the number of its newest message.
 
@@ -413,6 +426,7 @@ class Newest:
     process_instance_id: str | None
     number: int
     ended_at: datetime | None
+    asked: AsksSeen = AsksSeen()
 
     def is_within(self, limits: Limits) -> bool:
         """Whether a reader with these limits may see the session; which processes spoke there only the record tells."""

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 from sqlalchemy import RowMapping, Select, and_, case, false, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from worker.domain.asks import State
 from worker.domain.conversations import (
     EVERYTHING,
     ActivityCounts,
+    AsksSeen,
     By,
     Counts,
     Filter,
@@ -103,8 +105,21 @@ _OF_A_THREAD = (
     sessions.c.tenant,
     sessions.c.process_instance_id,
 )
+_ASKED = {
+    name: select(figure)
+    .where(asks.c.session_id == sessions.c.id, *which)
+    .correlate(sessions)
+    .scalar_subquery()
+    .label(f"asked_{name}")
+    for name, figure, *which in (
+        ("last", func.coalesce(func.max(asks.c.number), 0)),
+        ("queued", func.count(), asks.c.state == State.QUEUED),
+        ("running", func.count(), asks.c.state == State.RUNNING),
+    )
+}
 _NEWEST = select(
     *_OF_A_THREAD,
+    *_ASKED.values(),
     sessions.c.ended_at,
     select(func.max(messages.c.number))
     .where(messages.c.session_id == sessions.c.id)
@@ -115,6 +130,7 @@ _NEWEST = select(
 _NEWEST_IN = (
     select(
         *_OF_A_THREAD,
+        *_ASKED.values(),
         messages.c.process_instance_id.label("instance"),
         # Only of the instance's own session: one that instances share ends with the last of them.
         case((sessions.c.process_instance_id == messages.c.process_instance_id, sessions.c.ended_at)).label("ended_at"),
@@ -415,7 +431,8 @@ class SqlTranscriptReader:
 
 def _newest(row: RowMapping) -> Newest:
     key = ThreadKey(row["engine"], row["scope"], row["assistant"], row["tenant"])
-    return Newest(row["id"], key, row["process_instance_id"], row["number"] or 0, row["ended_at"])
+    asked = AsksSeen(**{name: row[f"asked_{name}"] for name in _ASKED})
+    return Newest(row["id"], key, row["process_instance_id"], row["number"] or 0, row["ended_at"], asked)
 
 
 def _place(row: RowMapping) -> tuple[int, str]:

@@ -8,12 +8,14 @@ from functools import partial
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.asks import ask
 from tests.contract.transcript.conftest import Place
 from tests.records import START, exchange, key
 from tests.waiting import wait_until
-from worker.domain.conversations import EVERYTHING, Limits, MessageFilter, Subject, session_id
+from worker.domain.asks import State
+from worker.domain.conversations import EVERYTHING, AsksSeen, Limits, MessageFilter, Subject, session_id
 from worker.domain.exchanges import Exchange
-from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
+from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
 from worker.transcript.rows import message_rows, session_row
 from worker.transcript.writing import _Written
 
@@ -177,6 +179,30 @@ async def test_it_is_cheap_to_ask_how_far_several_have_come(
     assert {each.session_id: each.number for each in found[INSTANCE]} == follower.read
     ends = {each.key: each.ended_at for each in found[INSTANCE]}
     assert ends == {ANALYST: over, CRITIC: None, shared: None}, "the end of a shared one is not the instance's"
+
+
+@pytest.mark.parametrize("wanted", [SESSION, INSTANCE], ids=["session", "instance"])
+async def test_it_is_seen_that_something_is_asked_and_each_change_of_that(
+    database: Database, transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, wanted: MessageFilter
+) -> None:
+    await transcript.record(exchange(1), exchange(2, CRITIC))
+    asks = SqlAsks(database, engine="default")
+
+    async def seen() -> AsksSeen:
+        found = {each.key: each.asked for each in (await conversations.newest([wanted]))[wanted]}
+        assert found.get(CRITIC, AsksSeen()) == AsksSeen()
+        return found[ANALYST]
+
+    assert await seen() == AsksSeen()
+    first, second = await asks.accept(ask("1")), await asks.accept(ask("2"))
+    queued = await seen()
+    assert (queued.last > 0, queued.queued, queued.running) == (True, 2, 0)
+    [running] = await asks.claim(9, timedelta(minutes=1))
+    assert await seen() == AsksSeen(queued.last, 1, 1)
+    await asks.settle(running, State.ANSWERED, answer="m")
+    assert await seen() == AsksSeen(queued.last, 1, 0)
+    await asks.withdraw((second if running.id == first.id else first).id)
+    assert await seen() == AsksSeen(queued.last)
 
 
 @pytest.mark.parametrize("engine", ["default", "other"])

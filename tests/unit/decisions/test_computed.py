@@ -64,6 +64,26 @@ def test_a_limit_that_the_score_breaks_is_told_whatever_was_said() -> None:
     assert found("limit_at_risk", scores={"one": scores(X_Cost={"high": 115})}) == [("X", "budget")]
 
 
+def test_what_earlier_samples_had_wrong_is_told() -> None:
+    """A sum misprinted, a budget exceeded and said to be kept, its breach recommended, a condition beside it all."""
+    frame = parts()["frame"]
+    frame["limits"] = [{"id": "budget", "statement": "8.5 M€", "hard": True, "criterion": "Cost", "at_most": 8.5}]
+    wrong = {
+        "frame": frame,
+        "scores": {"one": scores({"X": (8.4, 90, 20), "Y": (8.6, 99, 9), "Z": (6.1, 40, 20)})},
+        "recommendation": {
+            "alternative": "Y",
+            "why": "With 82.06 points it leads.",
+            "conditions": [{"text": "Only with a subsidy"}],
+        },
+    }
+    assert found("unbound", **wrong) == [("recommendation.why", "82.06")]
+    assert found("screening", **wrong) == [("Y", "budget")]
+    assert found("excluded_recommended", **wrong) == [("Y", "budget")]
+    assert found("condition_outside", **wrong) == [("recommendation.conditions[0]", "")]
+    assert computed(**wrong)["mismatches"] == 3
+
+
 def test_figures_that_code_did_not_write_are_mismatches() -> None:
     recommendation = {"alternative": "Y", "why": "It has 82.06 of {sums.V}, at a budget of 110 and Quality of 60"}
     dissent = {"dissent": [{"text": "7 of them"}]}

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import datetime
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ import yaml
 from markdown_it import MarkdownIt
 
 from tests.hostile import OPENINGS, PIECES
-from tests.unit.decisions.examples import at, parts, said, scores
+from tests.unit.decisions.examples import CRITERIA, at, parts, said, scores
 from worker.decisions import chain, hashing, schemas
 from worker.decisions.findings import Kind
 from worker.decisions.formats import FORMATS
 from worker.decisions.items import Item
 from worker.decisions.record import Act, Record, build, close, facts
-from worker.decisions.report import SAID, Section, report
+from worker.decisions.report import SAID, Section, findings, report
 from worker.decisions.verifying import verify
 
 FEW = 200
@@ -250,7 +251,104 @@ def test_what_was_found_is_told_in_words() -> None:
     [known] = [each for each in report(record).sections if each.title == "What to know before signing"]
     assert "Mismatch: recommendation.why says 82.06, which is no input and was not computed" in known.points
     assert "recommendation.conditions[0] rests on nothing that was computed with" in known.points
-    assert "recommended is X, and Y leads" in known.points
+    assert "recommended is The large press, and The small press leads" in known.points
+
+
+def found(content: dict[str, Any], kind: Kind, where: str, said: str) -> str:
+    """What is told of one finding."""
+    computed = {"findings": [{"kind": kind, "where": where, "said": said}]}
+    [told] = findings(content | {"computed": computed})
+    return told.words
+
+
+CONTENT: Any = parts() | {
+    "frame": parts()["frame"] | {"uncertainties": [{"id": "fuel", "name": "The price of fuel", "cells": []}]}
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "said", "words"),
+    [
+        (Kind.SCREENING, "X", "budget", "The large press was said to stand otherwise to the limit “At most 110” than"),
+        (Kind.EXCLUDED_RECOMMENDED, "X", "budget", "The large press is recommended, and breaks the limit “At most"),
+        (Kind.LIMIT_BROKEN, "X", "budget", "The large press breaks the limit “At most 110”"),
+        (Kind.LIMIT_AT_RISK, "X", "budget", "The large press may break the limit “At most 110”: its range"),
+        (Kind.NOT_LEADER, "X", "Y", "recommended is The large press, and The small press leads"),
+        (Kind.NOT_LEADER, "", "Y", "recommended is nothing, and The small press leads"),
+        (Kind.LEAD_WITHIN_UNCERTAINTY, "Y", "", "the lead of The small press is smaller than it varies"),
+        (Kind.FLIPS, "Quality.less", "X", "The large press leads if the share of Quality is a fifth less"),
+        (Kind.FLIPS, "Quality.more", "", "nobody leads if the share of Quality is a fifth more"),
+        (Kind.RANGE_LEAVES_OUT, "fuel", "Y/Cost", "the range of The price of fuel leaves out the score of The small"),
+        (Kind.MISSING, "one", "Y/Cost", "one has no score of The small press, Cost"),
+    ],
+)
+def test_findings_name_what_they_are_about(kind: Kind, where: str, said: str, words: str) -> None:
+    assert found(CONTENT, kind, where, said).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ({"X": "Press", "Y": "Press"}, "recommended is Press (X), and Press (Y) leads"),
+        ({"X": "Y", "Y": "Press"}, "recommended is Y (X), and Press leads"),
+        ({"X": f"{'Press ' * 30}1", "Y": f"{'Press ' * 30}2"}, f"recommended is {('Press ' * 30)[:99]}… (X), and"),
+        ({"X": "[erased]", "Y": "{where} {0}"}, "recommended is [erased] (X), and {where} {0} leads"),
+    ],
+    ids=["the same", "another's id", "the same where shortened", "erased"],
+)
+def test_a_name_that_does_not_say_which_is_told_with_its_id(names: dict[str, str], told: str) -> None:
+    options = [{"id": own, "name": name} for own, name in names.items()]
+    assert found({"alternatives": {"alternatives": options}}, Kind.NOT_LEADER, "X", "Y").startswith(told)
+
+
+def test_kinds_of_things_have_ids_of_their_own() -> None:
+    content = {
+        "alternatives": {"alternatives": [{"id": "a", "name": "The press"}]},
+        "objectives": {"objectives": [{"id": "a", "name": "The cost"}]},
+        "frame": {"limits": [{"id": "a", "statement": "At most 110", "hard": True}]},
+    }
+    assert found(content, Kind.LIMIT_BROKEN, "a", "a") == "The press breaks the limit “At most 110”"
+    assert found(content, Kind.MISSING, "a", "a/a") == "a has no score of The press, The cost"
+
+
+UNSURE = made(scores={"one": scores(Y_Quality={"sd": 15}, X_Cost={"low": 90})})
+
+
+def test_a_bar_goes_from_end_to_end_through_the_lead_on_one_scale_with_no_lead_on_it() -> None:
+    [table] = [each for each in section(UNSURE, "How far the order holds").tables if each.plot]
+    assert [[bar.label, *bar.text.split(" … ")] for bar in table.plot] == [[*row] for row in table.rows]
+    first = table.plot[0]
+    least, most = -0.025, 0.125
+    at = {lead: (lead - least) / (most - least) for lead in (least, 0, 0.05, most)}
+    assert first.label == "The small press, Quality"
+    assert first.parts["low"] == pytest.approx((0, at[0.05]))
+    assert first.parts["high"] == pytest.approx((at[0.05], 1))
+    assert first.parts["zero"][0] == pytest.approx(at[0])
+    assert all(0 <= start <= end <= 1 for bar in table.plot for start, end in bar.parts.values())
+
+
+def test_of_many_bars_the_widest_are_drawn_and_all_are_in_the_table() -> None:
+    rows = {f"A{number}": (30 + number, 50, 15) for number in range(12)}
+    ranges = {f"{each}_{c}": {"low": 10, "high": 95 - place} for place, each in enumerate(rows) for c in CRITERIA}
+    options = {"alternatives": [{"id": each, "name": each} for each in rows]}
+    nothing = {"alternative": None, "why": "…"}
+    record = made(scores={"one": scores(rows, **ranges)}, alternatives=options, recommendation=nothing)
+    [table] = [each for each in section(record, "How far the order holds").tables if each.plot]
+    assert len(table.plot) == 25 < len(table.rows)
+    assert table.title.endswith("(drawn: the widest 25)")
+    assert [bar.label for bar in table.plot] == [row[0] for row in table.rows[:25]]
+    ends = [[*bar.parts["low"], *bar.parts["high"]] for bar in table.plot]
+    widths = [max(each) - min(each) for each in ends]
+    assert all(one >= other - 1e-9 for one, other in pairwise(widths))
+
+
+def test_a_page_draws_the_bars_above_their_table_and_says_what_it_draws() -> None:
+    page = written(UNSURE, "html")
+    plot = page.index('<div class="plot" role="img" aria-label="Lead, now 0.05, with one thing at its ends; the table')
+    assert plot < page.index("<caption>Lead, now 0.05")
+    assert page.count('<rect class="low"') == page.count('<rect class="high"') == 3  # one of the legend
+    assert "to its low" in page
+    assert "NaN" not in page
 
 
 def section(record: Record, title: str) -> Section:

@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from defusedxml import ElementTree
 
 from tests.unit.decisions.examples import at, parts
-from tests.unit.decisions.test_formats import EVIL, GOOD, hostile, made
+from tests.unit.decisions.test_formats import EVIL, GOOD, UNSURE, hostile, made
 from worker.decisions import as_pdf, chain
 from worker.decisions.formats import FORMATS
 from worker.decisions.keys import SigningKey
 from worker.decisions.record import Record
+from worker.decisions.report import report
 from worker.errors import Permanent
 
 TEXT: Final = {"t", "si", "br", "tab"}
@@ -94,6 +95,36 @@ def test_typst_holds_hostile_words_as_words() -> None:
         assert FORMATS["pdf"].write(record).startswith(b"%PDF-")
     items = [item["body"] for each in asked_of_typst(record, "list") for item in each["children"]]
     assert {"func": "text", "text": '#read("/etc/passwd"): #read("/etc/passwd")'} in items
+
+
+def test_typst_draws_the_bars_above_their_table() -> None:
+    bars = [each for section in report(UNSURE).sections for table in section.tables for each in table.plot]
+    [plot] = asked_of_typst(UNSURE, "<plot>")
+    assert len(plot["children"]) == 3 * len(bars) == 6
+    assert "The small press, Quality" in json.dumps(plot)
+
+
+def test_a_document_draws_the_bars_above_their_table() -> None:
+    book = Archive("docx", UNSURE)
+    bars = [each for section in report(UNSURE).sections for table in section.tables for each in table.plot]
+    described = [each.attrib["descr"] for each in book.elements if each.tag.endswith("}docPr")]
+    assert described == [each.text for each in bars]
+    pictures = [png for name, png in book.parts.items() if name.startswith("word/media/")]
+    assert len(pictures) == len(bars) == 2
+    for png, bar in zip(pictures, bars, strict=True):
+        drawn = colors(png)
+        for kind, color in (("low", (194, 124, 44)), ("high", (74, 127, 193)), ("zero", (192, 57, 43))):
+            start, end = bar.parts[kind]
+            assert drawn.get(color, 0) == pytest.approx(end - start, abs=0.01), kind  # of the mark's width
+
+
+def colors(png: bytes) -> dict[tuple[int, ...], float]:
+    """How much of a picture without filters, of 8 bits and 3 channels, has which color."""
+    width = int.from_bytes(png[16:20])
+    length = int.from_bytes(png[33:37])
+    line = zlib.decompress(png[41 : 41 + length])[1 : 1 + 3 * width]
+    counted = Counter(tuple(line[place : place + 3]) for place in range(0, len(line), 3))
+    return {color: count / width for color, count in counted.items()}
 
 
 @pytest.mark.parametrize("name", ["xlsx", "docx"])

@@ -139,14 +139,15 @@ def _by(grant: Grant) -> str:
 
 
 def _shown(one: Decision) -> Shown:
+    content = report.shown(one.record)
     return Shown(
         **Whose.of(one),
         record=one.record,
         rows=one.rows,
         standing=report.status(one.record),
-        content=report.shown(one.record),
+        content=content,
         sources=hashing.opened(one.record["sources"], one.record["texts"]),
-        findings=[*report.findings(one.record["content"].get("computed", {}))],
+        findings=[*report.findings(content)],
         formats=SAVED_AS,
     )
 

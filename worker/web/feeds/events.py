@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from worker.domain.conversations import Message
 
-Kind = Literal["message", "state", "delta", "restarted", "lost", "ended", "closing"]
+Kind = Literal["message", "state", "delta", "restarted", "lost", "asks", "ended", "closing"]
 
 _MESSAGE: Final = TypeAdapter(Message)
 BEAT: Final = ": \n\n"

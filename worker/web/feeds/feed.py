@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import asdict
 from datetime import datetime
 
-from worker.domain.conversations import Limits, Message, MessageFilter, Newest
+from worker.domain.conversations import AsksSeen, Limits, Message, MessageFilter, Newest
 from worker.domain.watching import Step
 from worker.errors import TranscriptDown
 from worker.runtime.pauses import set_within
@@ -49,6 +49,7 @@ class Feed:
         self._landed: dict[str, tuple[str, int]] = {}
         """Of each session the task and the attempt whose answer was read last."""
         self._steps: Sequence[Step] | None = None
+        self._asked: dict[str, AsksSeen] = {}
         self._ended_at: datetime | None = None
 
     async def events(self) -> AsyncIterator[Event | None]:
@@ -102,6 +103,11 @@ class Feed:
         if steps is not None and steps != self._steps:
             self._steps = steps
             yield Event("state", {"steps": [asdict(each) for each in steps]})
+        changed, hidden = await self._feeds.asked(topic, self._asked, self._within)
+        self._asked |= changed  # also what is hidden: it is not looked at again and again
+        for session, asked in changed.items():
+            if session not in hidden:
+                yield Event("asks", {"session_id": session, "queued": asked.queued, "running": asked.running})
         if topic.ended_at != self._ended_at:
             self._ended_at = topic.ended_at
             if self._ended_at is not None:

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import structlog
 
 from worker.chat.visiting import Visiting
-from worker.domain.conversations import Limits, Message, MessageFilter, Newest, session_id
+from worker.domain.conversations import AsksSeen, Limits, Message, MessageFilter, Newest, session_id
 from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.domain.watching import Look, Speaker, Step, TaskSeen
@@ -227,9 +227,25 @@ class Feeds:
             return lives
         # As they are now, and asked behind them: an answer may repeat what has hidden its conversation meanwhile.
         lives = [(session, replace(live)) for session, live in lives]
-        names = frozenset(session for session, _ in lives)
-        hidden = await self._once(("hidden", names, within), partial(self.conversations.hidden, names, within=within))
+        hidden = await self._hidden(frozenset(session for session, _ in lives), within)
         return [(session, live) for session, live in lives if session not in hidden]
+
+    async def asked(
+        self, topic: Topic, known: Mapping[str, AsksSeen], within: Limits
+    ) -> tuple[Mapping[str, AsksSeen], Collection[str]]:
+        """Find of which threads of it what persons asked is not as it is `known`, and which of these may not be seen.
+
+        Raises TranscriptDown.
+        """
+        changed = {name: each for name, each in topic.newest.items() if each.asked != known.get(name, AsksSeen())}
+        hidden = {name for name, each in changed.items() if not each.is_within(within)}
+        if within.definitions is not None and changed.keys() - hidden:
+            hidden |= {*await self._hidden(frozenset(changed.keys() - hidden), within)}
+        return {name: each.asked for name, each in changed.items()}, hidden
+
+    async def _hidden(self, sessions: frozenset[str], within: Limits) -> Collection[str]:
+        read = partial(self.conversations.hidden, sessions, within=within)
+        return await self._once(("hidden", sessions, within), read)
 
     def _on(self, topic: Topic) -> Iterator[tuple[str, Live]]:
         """Name the threads on which something is said that concerns it."""

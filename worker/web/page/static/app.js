@@ -13,7 +13,7 @@ import { instance } from "./instance.js";
 import { keepPlace, restorePlace, startKeeping } from "./kept.js";
 import { conversations, instances } from "./lists.js";
 import { memory, subject } from "./memory.js";
-import { Note, say } from "./parts.js";
+import { Note, plain, say } from "./parts.js";
 import { search } from "./search.js";
 import { Stops } from "./stops.js";
 import { point } from "./thread.js";
@@ -111,8 +111,9 @@ async function show({ focus = true, back = false } = {}) {
 
 function put(view, page, data, { focus, back = false }) {
   draw({ number: shown.number + 1, view, page, data, isBusy: false });
-  document.title = `${data.title} · Conversations`;
-  say(data.title);
+  const title = plain(data.title);
+  document.title = `${title} · Conversations`;
+  say(title);
   if (focus) {
     const heading = document.querySelector("main h1");
     heading?.setAttribute("tabindex", "-1");

@@ -31,7 +31,7 @@ async function read(page, session) {
 
 // In a conversation that is nobody else's, messages and answers stand above: only what is not answered is listed.
 // `near` is the address whose view has the answers, where that is not the one of the conversation that they are in.
-// `pulse` changes when somebody else may have asked, too.
+// `pulse` changes when somebody has asked, here or elsewhere, and when how that stands has changed.
 export function Asks({ page, session, runs, free, first, pulse, answered, near }) {
   const [asks, see] = useState(first);
   const look = async () => {

@@ -45,7 +45,7 @@ function Conversation({ page, own, now: began, visits, first, ask, asks, newest 
   const free = isFree(session);
   const isActive = runs(session, session.process_instance_id, standing);
   const again = async () => see(await look(own, page.signal));
-  const { answers, remarks, steps } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
+  const { answers, remarks, asked } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
   const speaking = new Map([[own, session.assistant]]);
   const path = `/conversations/${id(own)}`;
   return html`
@@ -58,7 +58,7 @@ function Conversation({ page, own, now: began, visits, first, ask, asks, newest 
       <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2>${session.messages > 0 && html`<${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} />`}</div>
       <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} answers=${answers} remarks=${remarks} assistants=${speaking} />
     </section>
-    <${Asks} page=${page} session=${own} runs=${isActive && !free} free=${free} first=${asks} pulse=${steps} answered=${again} />`;
+    <${Asks} page=${page} session=${own} runs=${isActive && !free} free=${free} first=${asks} pulse=${asked} answered=${again} />`;
 }
 
 // Who has the conversation open, each once for all of their tabs. They come and go after its end as before.

@@ -37,11 +37,19 @@ function naming({ frame = {}, objectives = {}, alternatives = {}, weights = {}, 
   return (own) => names.get(own) ?? own;
 }
 
+// What a condition rests on, limits among it, by what they say: they have no names.
+function grounding({ assumptions = [], limits = [], uncertainties = [] }) {
+  const said = (each) => each.text ?? each.statement ?? each.name;
+  const all = new Map([...assumptions, ...limits, ...uncertainties].map((each) => [each.id, said(each) === ERASED ? `${each.id} ${ERASED}` : said(each)]));
+  return (own) => `“${all.get(own) ?? own}”`;
+}
+
 function Decision({ page, path, last: first, shown }) {
   const [last, see] = useState(first);
   const { content, record, findings } = shown;
   const { computed, frame = {} } = content;
   const called = naming(content);
+  const grounds = grounding(frame);
   const objectives = content.objectives?.objectives ?? [];
   const options = content.alternatives?.alternatives ?? [];
   const criteria = objectives.filter((each) => !objectives.some((other) => other.parent === each.id));
@@ -63,9 +71,9 @@ function Decision({ page, path, last: first, shown }) {
       <${HoldButton} path=${path} held=${last.held} me=${page.me} done=${heldNow} />
     </div>
     <${Verify} path=${path} revision=${record.revision} />
-    <${Outcome} content=${content} record=${record} called=${called} />
+    <${Outcome} content=${content} record=${record} called=${called} grounds=${grounds} />
     ${findings.length > 0 && html`<section aria-labelledby="findings" class="card part"><h2 id="findings">What to know before signing</h2><ul class="findings">${findings.map((each, index) => html`<li key=${index}>${each.is_mismatch && html`<span class="tag failed">mismatch</span> `}${name(each.words)}</li>`)}</ul></section>`}
-    ${computed ? html`<${Ranking} computed=${computed} called=${called} />` : html`<${Note} title="Nothing is computed yet" detail="The record is open: parts are missing, or its process has not got there." />`}
+    ${computed ? html`<${Ranking} computed=${computed} called=${called} grounds=${grounds} />` : html`<${Note} title="Nothing is computed yet" detail="The record is open: parts are missing, or its process has not got there." />`}
     ${options.length > 0 && criteria.length > 0 && html`<${Scores} shown=${shown} criteria=${criteria} options=${options} called=${called} words=${words} />`}
     ${isRanked && html`<${WhatIf} computed=${computed} called=${called} keep=${mayKeep && { path, then: () => page.go(own) }}>
       <${Tried} sets=${content.what_ifs?.sets ?? []} sources=${shown.sources.what_ifs ?? {}} orders=${computed.sets} called=${called} words=${words} />
@@ -120,7 +128,7 @@ function Verify({ path, revision }) {
   </div>`;
 }
 
-function Outcome({ content: { recommendation: said }, record: { decision }, called }) {
+function Outcome({ content: { recommendation: said }, record: { decision }, called, grounds }) {
   if (!said && !decision) return null;
   const next = (each) => html`${words(each.what)}${each.who && html`, ${words(each.who)}`}${each.by && html`, ${words(each.by)}`}`;
   return html`<section aria-labelledby="outcome" class="card part outcome-of">
@@ -130,7 +138,7 @@ function Outcome({ content: { recommendation: said }, record: { decision }, call
       <p><strong>${said.alternative ? called(said.alternative) : "No option is recommended."}</strong></p>
       <p class="text">${words(said.why)}</p>
       <${Points} title="Given up" points=${said.given_up?.map(words)} />
-      <${Points} title="Conditions" points=${said.conditions?.map((each) => html`${words(each.text)}${each.rests_on && html` <span class="soft">(on ${called(each.rests_on)})</span>`}`)} />
+      <${Points} title="Conditions" points=${said.conditions?.map((each) => html`${words(each.text)}${each.rests_on && html` <span class="soft">(on ${name(grounds(each.rests_on))})</span>`}`)} />
       <${Points} title="Next" points=${said.next?.map(next)} />`}
   </section>`;
 }
@@ -140,7 +148,7 @@ function Points({ title, points }) {
   return html`<div><h3>${title}</h3><ul>${points.map((each, index) => html`<li key=${index}>${each}</li>`)}</ul></div>`;
 }
 
-function Ranking({ computed, called }) {
+function Ranking({ computed, called, grounds }) {
   const { ranking, excluded, sums, shares, values, over_weights: weights, over_scores: scores, is_uncertain: isUncertain } = computed;
   const criteria = Object.keys(shares);
   const others = Object.keys(values).filter((each) => !ranking.includes(each));
@@ -150,7 +158,7 @@ function Ranking({ computed, called }) {
     weights[each] ? percent(weights[each][0]) : "—",
     ...(isUncertain ? [scores[each] ? percent(scores[each][0]) : "—"] : []),
   ]];
-  const why = (each) => (excluded[each] ? `excluded: breaks ${excluded[each].map(called).join(", ")}` : "not ranked");
+  const why = (each) => (excluded[each] ? `excluded: breaks ${excluded[each].map(grounds).join(", ")}` : "not ranked");
   const bar = (each) => ({ key: each, label: called(each), sizes: parts(values, shares, each), text: sums[each] === undefined ? "—" : figure(sums[each]) });
   const leads = computed.leader ? `${called(computed.leader)} leads by ${figure(computed.lead)}.` : "Fewer than two options can be ranked.";
   const uncertain = computed.leader && isUncertain ? ` Over the scores' ranges it is first in ${percent(computed.first_share)}, and its lead varies by ${figure(computed.lead_sd)}.` : "";

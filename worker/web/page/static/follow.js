@@ -56,7 +56,8 @@ export function follow(look, seconds) {
 
 // The same for as long as a part is shown. `seconds` null: there is nothing to follow any more. What a feed tells of a
 // `wanted` session or instance comes back: the answers that are being written; steps, null while it tells none; and by
-// their ids remarks as they are by now, which alone of all messages change. So does `hurry`, for other signs of news.
+// their ids remarks as they are by now, which alone of all messages change; `asked` changes when what people asked has.
+// So does `hurry`, for other signs of news.
 export function useFollowed(look, seconds, wanted = null) {
   const last = useRef(look);
   last.current = look;
@@ -70,15 +71,17 @@ export function useFollowed(look, seconds, wanted = null) {
   const [answers] = useState(() => new Answers());
   const [steps, tell] = useState(null);
   const [remarks, note] = useState(new Map());
+  const [asked, hear] = useState(0);
   useEffect(() => {
     if (!wanted) return undefined;
     return readAlong(wanted, (event) => {
       answers.take(event);
       if (event.type === "state") tell(event.data.steps);
       if (event.type === "cut") tell(null);
+      if (event.type === "asks") hear((times) => times + 1);
       if (event.type === "message" && event.data.metadata.remark) note((known) => new Map(known).set(event.data.id, event.data));
       if (NEWS.includes(event.type)) following.current?.hurry();
     });
   }, []);
-  return { answers, steps, remarks, hurry: () => following.current?.hurry() };
+  return { answers, steps, remarks, asked, hurry: () => following.current?.hurry() };
 }

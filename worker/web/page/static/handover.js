@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./lib/preact.js";
 import { get, id, patch, post } from "./api.js";
-import { name, say, time } from "./parts.js";
+import { name, plain, say, time } from "./parts.js";
 import { Question } from "./question.js";
 
 const LONGEST_NAME = 255;
@@ -112,7 +112,7 @@ function Receiver({ own, way, offered, before }) {
     ${offered.wrong && html`<p class="field soft">${offered.wrong}</p>`}
     ${options.length > 0 && html`<p class="field"><label for=${own("receiver")}>${WAYS[way]}</label>
       <select id=${own("receiver")} name="receiver" required=${!canType} value=${chosen} onchange=${(event) => choose(event.target.value)}>
-        ${options.map(([value, label, may]) => html`<option key=${value} value=${value} disabled=${!may}>${label}</option>`)}
+        ${options.map(([value, label, may]) => html`<option key=${value} value=${value} disabled=${!may}>${plain(label)}</option>`)}
         ${canType && html`<option value="">Another one …</option>`}
       </select></p>`}
     ${!options.length && !offered.wrong && html`<p class="field soft">${way === "task" ? "No user task of this process instance is open now." : "This process instance waits for no message now."}</p>`}

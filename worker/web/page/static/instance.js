@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./lib/preact.js";
 import { get, id, Problem, query } from "./api.js";
-import { cost, count, Facts, name, Note, number, Process, seconds, State, time, tokens, tree, wordsOf } from "./parts.js";
+import { cost, count, Facts, name, Note, number, plain, Process, seconds, State, time, tokens, tree, wordsOf } from "./parts.js";
 import { Asks, asksOf } from "./asks.js";
 import { jumpToNewest, lastOf } from "./conversation.js";
 import { activitiesOf, Diagram } from "./diagram.js";
@@ -106,7 +106,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
       ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} steps=${steps} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
       <${Steps} steps=${steps} places=${places} />
       ${columns}
-      <${AskBack} page=${page} root=${root} sessions=${said.sessions} runs=${now.runs} pulse=${told.steps} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
+      <${AskBack} page=${page} root=${root} sessions=${said.sessions} runs=${now.runs} pulse=${told.asked} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
   }
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
@@ -144,7 +144,7 @@ function AskBack({ page, root, sessions, runs, pulse, answered }) {
   if (!session || first?.session !== session) return null;
   return html`
     ${trunks.length > 1 && first.asks && html`<div class="begin"><label for="asked">Assistant to ask</label>
-      <select id="asked" value=${session} onchange=${(event) => choose(event.target.value)}>${trunks.map((each) => html`<option key=${each.id} value=${each.id}>${each.assistant}</option>`)}</select></div>`}
+      <select id="asked" value=${session} onchange=${(event) => choose(event.target.value)}>${trunks.map((each) => html`<option key=${each.id} value=${each.id}>${plain(each.assistant)}</option>`)}</select></div>`}
     <${Asks} key=${session} page=${page} session=${session} runs=${runs} free=${false} first=${first.asks} pulse=${pulse} answered=${answered} near=${root + location.search} />`;
 }
 

@@ -19,9 +19,13 @@ export function tree(nodes, words = null, row = false) {
   });
 }
 
+const LONG_CELL = 60;
+const lengthOf = (nodes) => nodes.reduce((sum, node) => sum + (typeof node === "string" ? node.length : lengthOf(node.children)), 0);
+
 function properties(node, row) {
+  const isLong = node.tag === "td" && lengthOf(node.children) > LONG_CELL;
   return {
-    class: node.right ? "right" : undefined,
+    class: [node.right && "right", isLong && "long"].filter(Boolean).join(" ") || undefined,
     start: node.tag === "ol" && Number.isInteger(node.start) ? node.start : undefined,
     scope: node.tag === "th" ? (row ? "row" : "col") : undefined,
   };
@@ -31,7 +35,8 @@ function properties(node, row) {
 export function Link({ href, children }) {
   const host = hostOf(href);
   if (!host) return html`<span>${children}</span>`;
-  const shown = String(children).includes(host) ? null : html`<span class="soft"> (${host})</span>`;
+  const told = String(children);
+  const shown = told.includes(host) && told === plain(told) ? null : html`<bdi class="soft"> (${host})</bdi>`;
   return html`<a href=${href} target="_blank" rel="noopener noreferrer nofollow">${[children].flat().length ? children : href}</a>${shown}`;
 }
 
@@ -60,8 +65,13 @@ export function marked(text, words) {
 // An answer, and not what an agent says before it.
 export const isAnswer = (said) => said.role === "agent" && !said.is_between;
 
-// Names come from outside too: isolated, so that their writing direction stays their own.
-export const name = (text) => html`<bdi>${text}</bdi>`;
+// What is no letter, as reports of decisions know it: controls, and what turns the direction of what follows it.
+const NO_LETTER = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]/gu;
+
+// Names come from outside too: what is no letter is seen, and each is isolated, so that its writing direction stays its
+// own. `plain` is for where nothing but text can be.
+export const plain = (text) => (typeof text === "string" ? text.replace(NO_LETTER, "\ufffd") : text);
+export const name = (text) => html`<bdi>${plain(text)}</bdi>`;
 
 // What stands in decisions' records in place of a text that was erased; and what somebody said there, or that it was.
 export const ERASED = "[erased]";

@@ -2,7 +2,7 @@
 
 import { html, useState } from "./lib/preact.js";
 import { id, post } from "./api.js";
-import { name, Note, time } from "./parts.js";
+import { name, Note, plain, time } from "./parts.js";
 import { Question } from "./question.js";
 
 // What an instance that was moved by hand still knows, and the way to have that end; `moved` is null where nobody moved it.
@@ -27,7 +27,7 @@ export function RewindButton({ path, places, me, done }) {
       close=${() => ask(false)}
     >
       <p class="field"><label for="before">Before this step</label><select id="before" required>
-        ${asked.map((each) => html`<option key=${each.id} value=${each.id}>${each.name ?? each.id}</option>`)}
+        ${asked.map((each) => html`<option key=${each.id} value=${each.id}>${plain(each.name ?? each.id)}</option>`)}
       </select></p>
       <p class="field"><label for="attempt">Which time, where it was asked several times, from 1; empty is the latest</label><input id="attempt" type="number" min="1" max="1000000" step="1" /></p>
       <p class="field"><label for="reason">Why, for whoever looks later</label><input id="reason" maxlength="500" /></p>

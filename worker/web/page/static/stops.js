@@ -2,7 +2,7 @@
 
 import { html, useState } from "./lib/preact.js";
 import { query, remove } from "./api.js";
-import { name, time } from "./parts.js";
+import { name, plain, time } from "./parts.js";
 import { Question } from "./question.js";
 
 export function Stops({ stops, me, lifted }) {
@@ -12,7 +12,7 @@ export function Stops({ stops, me, lifted }) {
     <p>Stopped by operators: no call of these starts. Their tasks wait, and go on by themselves when the stop is lifted.</p>
     <ul>${stops.map((stop) => html`<li key=${label(stop)}>
       <span><strong>${what(stop)}</strong> stopped by ${name(stop.by)} since ${time(stop.since)}${stop.now && ", and calls that ran were broken off"}${stop.reason && html`: <span class="reason">${name(stop.reason)}</span>`}</span>
-      ${me?.role === "operator" && html`<button type="button" aria-label=${`Lift: ${label(stop)}`} onclick=${() => ask(stop)}>Lift …</button>`}
+      ${me?.role === "operator" && html`<button type="button" aria-label=${`Lift: ${plain(label(stop))}`} onclick=${() => ask(stop)}>Lift …</button>`}
     </li>`)}</ul>
     ${asking && html`<${Question}
       id="lift"

@@ -3,7 +3,7 @@
 import { html, useState } from "./lib/preact.js";
 import { id, newId, post, remove } from "./api.js";
 import { removing } from "./follow.js";
-import { name } from "./parts.js";
+import { name, plain } from "./parts.js";
 import { Question } from "./question.js";
 
 export const isFree = (session) => session.scope.startsWith("task:person:");
@@ -31,7 +31,7 @@ export function Begin({ page, assistants }) {
   }
   return html`<form class="begin" aria-label="New conversation" onsubmit=${begin}>
     <label for="with">Talk with an assistant, beside all processes</label>
-    <select id="with">${assistants.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select>
+    <select id="with">${assistants.map((each) => html`<option key=${each} value=${each}>${plain(each)}</option>`)}</select>
     <button>Begin</button>
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
   </form>`;

@@ -129,6 +129,10 @@ class Memos(Protocol):
         """Have it due again later. `late`: others of its subject need not wait for it any more."""
         ...
 
+    async def delay(self, why: str) -> None:
+        """Note why nothing can be remembered now, where nothing is noted yet. Nothing is due any later for that."""
+        ...
+
     async def backlog(self) -> Backlog:
         """How much waits."""
         ...

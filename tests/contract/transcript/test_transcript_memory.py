@@ -11,12 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.contract.transcript.conftest import Place
 from tests.records import START, exchange, key
-from worker.domain.conversations import EVERYTHING, Limits, Subject
+from worker.domain.conversations import EVERYTHING, Limits, MessageFilter, Subject
 from worker.domain.exchanges import Exchange
 from worker.domain.memory import Backlog, Fact, MemorySubject, Proposal, ToRemember, Waiting
 from worker.domain.threads import Outcome, ref
 from worker.errors import MemoryDown
-from worker.transcript import Database, EmbeddedMemory, SqlFacts, SqlMemos, SqlTranscriptWriter
+from worker.transcript import (
+    Database,
+    EmbeddedMemory,
+    SqlFacts,
+    SqlMemos,
+    SqlTranscriptReader,
+    SqlTranscriptWriter,
+)
 from worker.transcript.memos import fact_row
 from worker.transcript.tables import memory_facts
 
@@ -467,6 +474,58 @@ async def test_a_forgotten_subject_begins_anew(
 async def test_what_instances_have_left_is_found_and_goes(
     transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, memory: EmbeddedMemory
 ) -> None:
+async def states(conversations: SqlTranscriptReader) -> dict[str, str]:
+    """What became of the answers of the first instance, by their texts."""
+    said = await conversations.messages(MessageFilter(instance="instance-1"), within=EVERYTHING)
+    told = {each.content: each.remembered for each in said.items if each.remembered}
+    return {text: f"{each.state} {each.why}".strip() for text, each in told.items()}
+
+
+async def test_an_answer_tells_what_became_of_it(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, conversations: SqlTranscriptReader
+) -> None:
+    await transcript.record(exchange(10), remembered(11, outcome=Outcome.REFUSED))
+    for number in range(1, 8):
+        await transcript.record(remembered(number, str(number) * 32, approve=number in (1, 2)))
+    for each in await memos.claim(10):
+        why = {"Answer 5.": "ValueError < worker/x.py:1 work", "Answer 6.": "the pattern x takes too long on it"}
+        if each.answer in why:
+            await memos.postpone(each, HOUR, late=True, why=why[each.answer])
+        elif each.answer != "Answer 7.":
+            await memos.settle(each, each.question, each.answer)
+    for number in (2, 4):
+        [fact] = await facts.facts(str(number) * 32)
+        assert await facts.drop_fact(fact.id, fact.subject)
+    await memos.delay("no answer")
+    await transcript.record(remembered(8, "8" * 32))
+    assert await states(conversations) == {
+        "Answer 1.": "proposed",
+        "Answer 2.": "refused",
+        "Answer 3.": "remembered",
+        "Answer 4.": "forgotten",
+        "Answer 5.": "late ValueError",
+        "Answer 6.": "late the pattern x takes too long on it",
+        "Answer 7.": "waiting no answer",
+        "Answer 8.": "waiting",
+    }
+    [proposal] = await facts.facts("1" * 32)
+    await facts.approve(proposal.id, proposal.subject, "ann")
+    assert await facts.drop(MemorySubject("3" * 32, None)) == 1
+    after = await states(conversations)
+    assert (after["Answer 1."], after["Answer 3."]) == ("remembered", "forgotten")
+
+
+async def test_why_all_waits_is_noted_where_nothing_is_and_holds_nothing_up(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, conversations: SqlTranscriptReader, database: Database
+) -> None:
+    await transcript.record(remembered(1), remembered(2, BOB, approve=True))
+    await SqlMemos(database, engine="other").delay("not ours")
+    for why in ("no answer", "later"):
+        await memos.delay(why)
+    assert await states(conversations) == {"Answer 1.": "waiting no answer", "Answer 2.": "waiting"}
+    assert sorted(await settled(memos)) == ["Answer 1.", "Answer 2."]
+
+
     await transcript.record(remembered(1), remembered(2, BOB), remembered(3, instance="instance-2"))
     await settled(memos)
     await transcript.record(remembered(4))

@@ -48,9 +48,9 @@ def memo_row(exchange: Exchange) -> Values | None:
 async def note(exchanges: Iterable[tuple[Exchange, Values]], database: Database, connection: AsyncConnection) -> None:
     """Have these remembered, in the transaction that records them; not what was asked before its subject was forgotten.
 
-    The rows of subjects are locked in one order, as those of sessions are.
+    The rows of subjects are locked in one order, as those of sessions are; of one subject what was said first is first.
     """
-    for exchange, row in sorted(exchanges, key=lambda each: str(each[1]["subject"])):
+    for exchange, row in sorted(exchanges, key=lambda each: (str(each[1]["subject"]), each[0].answered_at)):
         wish, subject = exchange.remember, memory_subjects
         if wish is None:
             continue

@@ -99,6 +99,18 @@ async def test_of_each_subject_the_first_comes_first_and_alone(
     assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
 
 
+@pytest.mark.parametrize("known", [[], [3]], ids=["new", "one is there already"])
+async def test_what_instances_have_left_of_one_subject_comes_in_the_order_in_which_it_was_said(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, known: list[int]
+) -> None:
+    said = [remembered(number, instance=f"instance-{number}") for number in range(1, 9)]
+    for number in known:
+        await transcript.record(said[number])
+    await settled(memos)
+    await transcript.record(*reversed(said))
+    assert await settled(memos) == [f"Answer {number}." for number in range(1, 9) if number - 1 not in known]
+
+
 async def test_what_is_only_proposed_waits_for_nobody_and_nobody_for_it(
     transcript: SqlTranscriptWriter, memos: SqlMemos
 ) -> None:
@@ -455,25 +467,6 @@ async def test_one_fact_is_deleted_and_no_other(
     assert await known(memory) == ["Asked: Settle 1.\nAnswered: Answer 1."]
 
 
-async def test_a_forgotten_subject_begins_anew(
-    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, place: Place
-) -> None:
-    await transcript.record(remembered(1))
-    await settled(memos)
-    await transcript.record(remembered(2))
-    [in_hand] = await memos.claim(10)
-    assert await facts.drop(MemorySubject(ADA, None)) == 2
-    assert await memos.settle(in_hand, "q", "a") == "gone"
-    assert await facts.drop(MemorySubject(ADA, None)) == 0  # once more, as after a lost reply
-    assert await facts.known(MemorySubject(ADA, None)) == MemorySubject(ADA, None, 1)
-    assert place.sql("SELECT count(*) FROM memory_facts") == "0"
-    if place.is_sqlite:
-        assert "small" not in place.sql("SELECT * FROM fact_words WHERE fact_words MATCH 'answer'")
-
-
-async def test_what_instances_have_left_is_found_and_goes(
-    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, memory: EmbeddedMemory
-) -> None:
 async def states(conversations: SqlTranscriptReader) -> dict[str, str]:
     """What became of the answers of the first instance, by their texts."""
     said = await conversations.messages(MessageFilter(instance="instance-1"), within=EVERYTHING)
@@ -534,3 +527,22 @@ async def test_why_all_waits_is_noted_where_nothing_is_and_holds_nothing_up(
     assert await facts.drop_instance(*found[0]) == 2
     assert await known(memory) == ["Asked: Settle 3.\nAnswered: Answer 3."]
     assert len(await known(memory, BOB)) == 1
+async def test_a_forgotten_subject_begins_anew(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    await transcript.record(remembered(2))
+    [in_hand] = await memos.claim(10)
+    assert await facts.drop(MemorySubject(ADA, None)) == 2
+    assert await memos.settle(in_hand, "q", "a") == "gone"
+    assert await facts.drop(MemorySubject(ADA, None)) == 0  # once more, as after a lost reply
+    assert await facts.known(MemorySubject(ADA, None)) == MemorySubject(ADA, None, 1)
+    assert place.sql("SELECT count(*) FROM memory_facts") == "0"
+    if place.is_sqlite:
+        assert "small" not in place.sql("SELECT * FROM fact_words WHERE fact_words MATCH 'answer'")
+
+
+async def test_what_instances_have_left_is_found_and_goes(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, memory: EmbeddedMemory
+) -> None:

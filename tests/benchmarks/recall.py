@@ -1,7 +1,7 @@
 """Measures how long a recall takes as facts grow, on both databases. `python -m tests.benchmarks.recall`.
 
 Beside it stand a search by words alone over all facts, which recall does without, and recall beside a busy writer. What
-is measured is the whole of `Memory.recall` as a turn waits for it, in one process and one at a time.
+is measured is the whole of `Recollection.recollect` as a turn waits for it, in one process and one at a time.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.benchmarks import machine
 from tests.servers.postgresql import PostgreSQL
 from worker.demo.processes import HOST
 from worker.domain.memory import NEWEST, MemorySubject, Waiting
-from worker.transcript import Database, EmbeddedMemory, SqlFacts, open_database
+from worker.transcript import Database, EmbeddedMemory, open_database
 from worker.transcript.memos import fact_row
 from worker.transcript.tables import memory_facts, memory_subjects
 from worker.transcript.words import fts5_query, ts_query
@@ -134,14 +134,13 @@ async def measure(url: str, size: int) -> dict[str, Any]:
     """Fill a database, and measure."""
     dice = random.Random(size)  # noqa: S311 - no secret
     async with open_database(url) as database:
-        facts = SqlFacts(database, database.hurried(), engine="default")
         memory = EmbeddedMemory(database, database.hurried(), engine="default")
         await fill(database, size, dice)
         one, asked = MemorySubject(ONE, None), " ".join(dice.choices(WORDS, k=40))
 
         async def recall() -> None:
-            assert await facts.known(one) is not None
-            assert len(await memory.recall(one, asked, 5)) == 5
+            generation, facts = await memory.recollect(one, asked, 5)
+            assert (generation, len(facts)) == (0, 5)
 
         every = (fts5_query if database.is_sqlite else ts_query)(asked)
         every = every.replace('" "', '" OR "').replace('"* "', '"* OR "').replace(" & ", " | ")

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from worker.domain.conversations import Limits
 from worker.domain.memory import (
@@ -145,6 +145,18 @@ class Subjects(Protocol):
         """Return it in its present generation; None if nothing was ever to be remembered of it. May raise MemoryDown.
 
         Who gives up waits no longer.
+        """
+        ...
+
+
+@runtime_checkable
+class Recollection(Protocol):
+    """A memory that stands where subjects are noted: one look tells what it knows, and of which generation."""
+
+    async def recollect(self, subject: MemorySubject, question: str, most: int) -> tuple[int | None, list[Fact]]:
+        """Return the subject's present generation, and what `Memory.recall` returns; None where it knows nothing.
+
+        Raises as that.
         """
         ...
 

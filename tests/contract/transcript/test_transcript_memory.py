@@ -203,6 +203,25 @@ async def test_of_many_those_come_that_share_rare_words_with_the_question(
     assert "called" in found[1]
 
 
+async def test_one_look_tells_what_is_known_and_of_which_generation(
+    database: Database, transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    ada, facts = MemorySubject(ADA, None), SqlFacts(database, database.hurried(), engine="default")
+    assert await memory.recollect(ada, "crane", 5) == (None, [])
+    await transcript.record(remembered(1))
+    await settled(memos)
+    assert await facts.drop(ada) == 1
+    assert await memory.recollect(ada, "crane", 5) == (None, [])
+    for number in range(2, 12):
+        said = f"crane {number}" if number % 3 else "nothing"
+        await transcript.record(remembered(number, answer=said, generation=1))
+    await transcript.record(remembered(12, BOB))
+    await settled(memos)
+    generation, found = await memory.recollect(ada, "crane", 5)
+    assert (generation, len(found)) == (1, 5)
+    assert found == await memory.recall(ada, "crane", 5)
+
+
 async def test_no_more_than_the_newest_are_looked_at(
     database: Database, transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
 ) -> None:
@@ -519,14 +538,6 @@ async def test_why_all_waits_is_noted_where_nothing_is_and_holds_nothing_up(
     assert sorted(await settled(memos)) == ["Answer 1.", "Answer 2."]
 
 
-    await transcript.record(remembered(1), remembered(2, BOB), remembered(3, instance="instance-2"))
-    await settled(memos)
-    await transcript.record(remembered(4))
-    found = await facts.of_instances(["instance-1", "instance-9"])
-    assert found == [(MemorySubject(ADA, None), "instance-1"), (MemorySubject(BOB, None), "instance-1")]
-    assert await facts.drop_instance(*found[0]) == 2
-    assert await known(memory) == ["Asked: Settle 3.\nAnswered: Answer 3."]
-    assert len(await known(memory, BOB)) == 1
 async def test_a_forgotten_subject_begins_anew(
     transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, place: Place
 ) -> None:
@@ -546,3 +557,11 @@ async def test_a_forgotten_subject_begins_anew(
 async def test_what_instances_have_left_is_found_and_goes(
     transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, memory: EmbeddedMemory
 ) -> None:
+    await transcript.record(remembered(1), remembered(2, BOB), remembered(3, instance="instance-2"))
+    await settled(memos)
+    await transcript.record(remembered(4))
+    found = await facts.of_instances(["instance-1", "instance-9"])
+    assert found == [(MemorySubject(ADA, None), "instance-1"), (MemorySubject(BOB, None), "instance-1")]
+    assert await facts.drop_instance(*found[0]) == 2
+    assert await known(memory) == ["Asked: Settle 3.\nAnswered: Answer 3."]
+    assert len(await known(memory, BOB)) == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tests.benchmarks import crash, figures, machine, mishaps, stage, subjects
+from tests.benchmarks import crash, figures, machine, mishaps, recall, stage, subjects
 from tests.benchmarks.figures import Result
 from tests.benchmarks.peers import clients
 from tests.benchmarks.peers.clients import Client
@@ -24,8 +24,12 @@ from tests.benchmarks.subjects import Subject
 from tests.models import Model
 from tests.waiting import wait_until
 from worker.demo.processes import free_port, http_ok, running
+from worker.modelling.subjects import named
+from worker.transcript import SqlTranscriptWriter, open_database
 
 WAVES = 3
+FACTS = 10_000
+"""That are there where a task recalls, `recall.OF_ONE` of them of whom it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,24 @@ class Extent:
 class Bench:
     """The runs, each on work that was laid out for it alone. `folder` is for what a transcript is kept in.
 
-    `peers` run beside the bare loop and us.
+    `known` is as `one`, and recalls; `peers` run beside the bare loop and us.
     """
 
     def __init__(
-        self, stage: Stage, four: Model, one: Model, extent: Extent, folder: Path, peers: Sequence[Client] = ()
+        self,
+        stage: Stage,
+        four: Model,
+        one: Model,
+        extent: Extent,
+        folder: Path,
+        peers: Sequence[Client] = (),
+        *,
+        known: Model | None = None,
     ) -> None:
         self._stage = stage
         self._four = four
         self._one = one
+        self._known = known or one
         self._extent = extent
         self._folder = folder
         self._peers = peers
@@ -84,6 +97,7 @@ class Bench:
             ("budgeted", self.budgeted, extent.tasks),
             ("single", self.single, extent.single_tasks),
             ("kept_single", self.kept_single, extent.single_tasks),
+            ("recalled_single", self.recalled_single, extent.single_tasks),
         ]
         for client in self._peers:
             tasks, second = _part(extent.tasks, client.share), _part(extent.second_tasks, client.second_share)
@@ -168,11 +182,20 @@ class Bench:
 
     async def single(self, tasks: int) -> Result:
         """Single tasks, each created while our worker has nothing else to do."""
-        return await self._one_by_one(tasks, {})
+        return await self._one_by_one(tasks, self._one, {})
 
     async def kept_single(self, tasks: int) -> Result:
         """The same, and every turn is recorded."""
-        return await self._one_by_one(tasks, self._record())
+        return await self._one_by_one(tasks, self._one, self._record())
+
+    async def recalled_single(self, tasks: int) -> Result:
+        """The same, and each is shown five of many facts, and leaves one."""
+        settings = self._record() | {"MEMORY": "embedded"}
+        subject = named(stage.KNOWN_BY, stage.SUBJECT.strip(), None, "default")
+        async with open_database(settings["TRANSCRIPT_URL"]) as database:
+            await SqlTranscriptWriter(database).ping()  # makes the tables
+            await recall.fill(database, FACTS, random.Random(FACTS), subject.digest)  # noqa: S311 - guards nothing
+        return await self._one_by_one(tasks, self._known, settings)
 
     def _file(self, text: str) -> str:
         """Write a file of a worker's."""
@@ -185,7 +208,7 @@ class Bench:
         folder = tempfile.mkdtemp(dir=self._folder)
         return {"TRANSCRIPT_URL": f"sqlite:///{folder}/transcript.db", "API_PORT": "0"}
 
-    async def _one_by_one(self, tasks: int, settings: Mapping[str, str]) -> Result:
+    async def _one_by_one(self, tasks: int, model: Model, settings: Mapping[str, str]) -> Result:
         await self._stage.purge()
         port = free_port()
         place = self._stage.place(HEALTH_PORT=str(port), **settings)
@@ -194,7 +217,7 @@ class Bench:
             for _ in range(tasks):
                 # Not waiting for a thing: tasks come at random times, in the middle of a poll.
                 await asyncio.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - guards nothing
-                await stage.start(self._stage.rest, self._one, 1)
+                await stage.start(self._stage.rest, model, 1)
             return await subject.result()
 
     async def idle(self) -> Result:
@@ -266,12 +289,13 @@ async def measure(extent: Extent) -> dict[str, Any]:
     """Run the bench and return all there is to know of it."""
     started = datetime.now(UTC)
     peers = await asyncio.to_thread(clients.available, say)
-    known = {"date": started.isoformat(timespec="seconds"), "machine": machine.facts(), "extent": asdict(extent)}
+    run = {"date": started.isoformat(timespec="seconds"), "machine": machine.facts(), "extent": asdict(extent)}
     async with stage.open_stage() as parts, record_folder() as folder:
         four, one = (stage.model(turns, stage.TOPIC) for turns in (TURNS, 1))
-        await parts.rest.deploy(four, one)
+        known = stage.model(1, stage.TOPIC, memory_subject=stage.KNOWN_BY)
+        await parts.rest.deploy(four, one, known)
         versions = machine.versions() | await stage.versions(parts)
-        bench = Bench(parts, four, one, extent, folder, peers)
+        bench = Bench(parts, four, one, extent, folder, peers, known=known)
         await bench.warm_up()
         say(f"warm after {extent.warm_up_tasks} tasks")
         rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]
@@ -280,7 +304,7 @@ async def measure(extent: Extent) -> dict[str, Any]:
     seconds = (datetime.now(UTC) - started).total_seconds()
     summary = figures.over_rounds([*rounds, *crashes])
     return {
-        **known,
+        **run,
         "versions": versions,
         "seconds": seconds,
         "summary": summary,

@@ -51,6 +51,9 @@ ROWS = (
     Row("single_own_p99", "own time of a single task, ms, p99", "≤ 25"),
     Row("kept_single_own_p50", "own time of a single task, recorded in SQLite, ms, p50"),
     Row("kept_single_own_p99", "own time of a single task, recorded in SQLite, ms, p99"),
+    Row("recalled_single_own_p50", "own time of a single task, recorded, with facts recalled, ms, p50"),
+    Row("recalled_single_own_p99", "own time of a single task, recorded, with facts recalled, ms, p99"),
+    Row("recalled_single_more", "own time that recalling adds to that, ms, p50", "≤ 3"),
     Row("second_own_p50", "own time with the 1 s model, ms, p50", "≤ 25"),
     Row("second_own_p99", "own time with the 1 s model, ms, p99"),
     Row("instant_own_p50", "own time in a backlog, 50 at once, ms, p50"),
@@ -109,9 +112,9 @@ ROWS = (
 def of_round(results: Mapping[str, Result]) -> Figures:
     """Reduce one round, by the names of its runs, of which some may be missing.
 
-    They are bare, written, instant, second, kept, server, responses, chat, budgeted, single, kept_single, idle,
-    kept_idle, many,
-    faulty, crash, and each peer's two, one of them with a model that takes a second.
+    They are bare, written, instant, second, kept, server, responses, chat, budgeted, single, kept_single,
+    recalled_single, idle, kept_idle, many, faulty, crash, and each peer's two, one of
+    them with a model that takes a second.
     """
     figures: Figures = {}
     for name, result in results.items():
@@ -124,6 +127,8 @@ def of_round(results: Mapping[str, Result]) -> Figures:
             figures[f"{name}_ratio"] = figures[f"{name}_rate"] / figures["bare_rate"]
     if "instant_rate" in figures and "written_rate" in figures:
         figures["instant_by_written"] = figures["instant_rate"] / figures["written_rate"]
+    if "recalled_single_own_p50" in figures and "kept_single_own_p50" in figures:
+        figures["recalled_single_more"] = figures["recalled_single_own_p50"] - figures["kept_single_own_p50"]
     if "budgeted_rate" in figures and "instant_rate" in figures:
         figures["budgeted_ratio"] = figures["budgeted_rate"] / figures["instant_rate"]
     return figures

@@ -1,7 +1,7 @@
 """Measures how long a recall takes as facts grow, on both databases. `python -m tests.benchmarks.recall`.
 
 Beside it stand a search by words alone over all facts, which recall does without, and recall beside a busy writer. What
-is measured is the whole of `Memory.recall` as a turn waits for it, in one process and one at a time.
+is measured is the whole of `Recollection.recollect` as a turn waits for it, in one process and one at a time.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.benchmarks import machine
 from tests.servers.postgresql import PostgreSQL
 from worker.demo.processes import HOST
 from worker.domain.memory import NEWEST, MemorySubject, Waiting
-from worker.transcript import Database, EmbeddedMemory, SqlFacts, open_database
+from worker.transcript import Database, EmbeddedMemory, open_database
 from worker.transcript.memos import fact_row
 from worker.transcript.tables import memory_facts, memory_subjects
 from worker.transcript.words import fts5_query, ts_query
@@ -43,22 +43,23 @@ def digest(number: int) -> str:
     return f"{number:032x}"
 
 
-def row(number: int, subject: int, dice: random.Random) -> dict[str, Any]:
+ONE = digest(0)
+
+
+def row(number: int, subject: str, dice: random.Random) -> dict[str, Any]:
     """Make a fact of 60 words, some of which are in most of them."""
     said = " ".join(dice.choices(WORDS, k=50) + dice.choices(WORDS[:20], k=10))
     at = BEGAN + timedelta(seconds=number)
     ref = f"{number:012x}"
-    of = Waiting(
-        1, MemorySubject(digest(subject), None), 1, f"i{number // 4}", ref, "analyst", "Settle it.", said, at, None
-    )
+    of = Waiting(1, MemorySubject(subject, None), 1, f"i{number // 4}", ref, "analyst", "Settle it.", said, at, None)
     return fact_row(of, "default", of.question, said, "approved")
 
 
-async def fill(database: Database, size: int, dice: random.Random) -> None:
-    """Have so many facts: OF_ONE of subject 0, spread over all the time, and the others'."""
+async def fill(database: Database, size: int, dice: random.Random, one: str = ONE) -> None:
+    """Have so many facts: OF_ONE of one subject, spread over all the time, and the others'."""
     others = (size - OF_ONE) // 50
     every = max(1, size // OF_ONE)
-    names = [digest(number) for number in range(others + 1)]
+    names = [one, *(digest(number) for number in range(1, others + 1))]
     now = {"engine": "default", "kind": "tenant", "generation": 0, "place": 0, "changed_at": BEGAN}
 
     async def subjects(connection: AsyncConnection) -> None:
@@ -67,7 +68,7 @@ async def fill(database: Database, size: int, dice: random.Random) -> None:
     await database.write(subjects)
     for start in range(0, size, 5000):
         rows = [
-            row(number, 0 if number % every == 0 else dice.randint(1, max(1, others)), dice)
+            row(number, one if number % every == 0 else names[dice.randint(1, max(1, others))], dice)
             for number in range(start, min(size, start + 5000))
         ]
 
@@ -91,7 +92,8 @@ async def writing(database: Database, *, busy: bool) -> AsyncIterator[None]:
         number = 10_000_000
         while True:
             number += 1
-            rows = [row(number * 100 + each, 1, random.Random(number)) for each in range(20)]  # noqa: S311 - no secret
+            dice = random.Random(number)  # noqa: S311 - no secret
+            rows = [row(number * 100 + each, digest(1), dice) for each in range(20)]
 
             async def work(connection: AsyncConnection, rows: Sequence[Any] = rows) -> None:
                 await connection.execute(insert(memory_facts), rows)
@@ -132,14 +134,13 @@ async def measure(url: str, size: int) -> dict[str, Any]:
     """Fill a database, and measure."""
     dice = random.Random(size)  # noqa: S311 - no secret
     async with open_database(url) as database:
-        facts = SqlFacts(database, database.hurried(), engine="default")
         memory = EmbeddedMemory(database, database.hurried(), engine="default")
         await fill(database, size, dice)
-        one, asked = MemorySubject(digest(0), None), " ".join(dice.choices(WORDS, k=40))
+        one, asked = MemorySubject(ONE, None), " ".join(dice.choices(WORDS, k=40))
 
         async def recall() -> None:
-            assert await facts.known(one) is not None
-            assert len(await memory.recall(one, asked, 5)) == 5
+            generation, facts = await memory.recollect(one, asked, 5)
+            assert (generation, len(facts)) == (0, 5)
 
         every = (fts5_query if database.is_sqlite else ts_query)(asked)
         every = every.replace('" "', '" OR "').replace('"* "', '"* OR "').replace(" & ", " | ")

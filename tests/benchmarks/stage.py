@@ -30,6 +30,8 @@ STARTERS = 8
 DATABASE = "engine"
 JAVA_OPTIONS = ("-Xmx1g", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 """With the full JIT, as in production: 40 % more than the first stage of it, but only after thousands of tasks."""
+KNOWN_BY = "variable:subject"
+"""Whom tasks are about that recall."""
 SUBJECT = "A county has to choose drones for disaster response, within two million dollars. " * 5
 
 
@@ -114,17 +116,17 @@ def _copies(postgresql: PostgreSQL, templates: Sequence[str], times: int) -> lis
     return [*statements, "ANALYZE"]
 
 
-def model(turns: int, topic: str) -> Model:
-    """So many assistant tasks in a row.
+def model(turns: int, topic: str, **properties: str) -> Model:
+    """So many assistant tasks in a row, with other `properties` beside their own, by names with `_` for the full stop.
 
     Without asyncAfter, unlike what people should model: with it each completion is followed by a job, and the engine's
     job executor would set the pace instead of the workers that are compared.
     """
-    steps = [step(number, topic) for number in range(1, turns + 1)]
-    return bpmn(*steps, key=f"bench_{turns}_{topic.replace('-', '_')}")
+    steps = [step(number, topic, **properties) for number in range(1, turns + 1)]
+    return bpmn(*steps, key="_".join(("bench", str(turns), topic.replace("-", "_"), *properties)))
 
 
-def step(number: int, topic: str, loop: str = "") -> ServiceTask:
+def step(number: int, topic: str, loop: str = "", **properties: str) -> ServiceTask:
     """One assistant task of a model."""
     return ServiceTask(
         f"step_{number}",
@@ -136,6 +138,7 @@ def step(number: int, topic: str, loop: str = "") -> ServiceTask:
             "service.name": "analyst",
             "data.input": "subject",
             "data.output": f"answer_{number}",
+            **{name.replace("_", "."): value for name, value in properties.items()},
         },
         async_after=False,
         loop=loop,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -365,6 +366,34 @@ def test_calls_per_task_count_those_that_failed() -> None:
     reduced = figures.of_round({"faulty": {"tasks": 100, "asked": 104, "spoiled": 2}})
 
     assert reduced == {"faulty_asked": 1.04, "faulty_spoiled": 200 / 104}
+
+
+@pytest.mark.sweep
+async def test_single_task_recalls_from_many_facts(
+    engine_rest: EngineRest, topic: str, redis_url: str, tmp_path: Path
+) -> None:
+    model = stage.model(1, topic, memory_subject=stage.KNOWN_BY)
+    await engine_rest.deploy(model)
+    parts: Any = SimpleNamespace(
+        rest=engine_rest,
+        purge=nothing,
+        place=lambda **settings: Place(engine_rest.base_url, redis_url, topic, settings=settings),
+    )
+    unused: Any = None
+    bench = Bench(parts, unused, unused, unused, tmp_path, known=model)
+
+    result = await bench.recalled_single(2)
+
+    metas = await engine_rest.get(
+        "history/variable-instance", processDefinitionKey=model.key, variableName="answer_1_meta"
+    )
+    assert [len(json.loads(each["value"])["recalled"]["facts"]) for each in metas] == [5, 5]
+    reduced = figures.of_round({"recalled_single": result, "kept_single": result})
+    assert (reduced["recalled_single_own_p50"] > 0, reduced["recalled_single_more"]) == (True, 0)
+
+
+async def nothing() -> None:
+    """Leave the engine, which others use, as it is."""
 
 
 def test_percentile_is_a_value_that_was_measured() -> None:

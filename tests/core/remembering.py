@@ -109,6 +109,9 @@ class FakeMemos:
         self.rows[waiting.number] = replace(waiting, late=waiting.late or late)
         self.why = why
 
+    async def delay(self, why: str) -> None:
+        await self.script.reach("delay", why)
+
     async def backlog(self) -> Backlog:
         return Backlog(len(self.rows))
 

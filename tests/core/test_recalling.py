@@ -15,7 +15,7 @@ from tests.core.remembering import AT, FakeMemory
 from tests.core.rig import Core
 from tests.fakes.clock import now
 from tests.fakes.engine import Job
-from worker.domain.memory import Fact, MemoryWish, Recalled, ToRemember
+from worker.domain.memory import Fact, MemorySubject, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer
 from worker.errors import MemoryDown, MemoryRefused, ModelUnknown, NotRedacted
@@ -140,6 +140,32 @@ async def test_a_memory_that_does_not_answer_delays_no_turn_by_more_than_the_dea
     assert len(memory.script.named("recall")) == FAILURES
     assert now() - began < timedelta(seconds=60)
     assert [each["event"] for each in lines].count("memory_down") == 1
+
+
+class Whole(FakeMemory):
+    """One that notes of subjects itself."""
+
+    async def known(self, subject: MemorySubject) -> MemorySubject | None:
+        await self.script.reach("known", subject)
+        return await super().known(subject)
+
+    async def recollect(self, subject: MemorySubject, question: str, most: int) -> tuple[int | None, list[Fact]]:
+        await self.script.reach("recollect", question, most)
+        facts = self.facts.get(subject.digest, [])[:most]
+        return (self.generation if facts else None), facts
+
+
+async def test_where_one_look_tells_all_nobody_looks_twice(core: Core) -> None:
+    memory = Whole(facts={ADA.digest: [FACT]})
+    core.recalling = Recalling(memory, memory, "default", at_once=memory)
+    assert meta(await done(core))["of"] == 1
+    assert [name for name, _ in memory.script.calls] == ["recollect"]
+    memory.facts = {}
+    assert meta(await done(core)) == {"memory": "none", "why": "nothing is known"}
+    assert [name for name, _ in memory.script.calls] == ["recollect", "recollect", "known"]
+    assert [each.generation for each in await wishes(core) if each] == [3, 3]
+    memory.script.always("recollect", MemoryDown("away"))
+    assert meta(await done(core))["why"] == "the memory cannot be reached"
 
 
 async def test_after_a_pause_one_turn_tries_again(core: Core, memory: FakeMemory) -> None:

@@ -80,6 +80,14 @@ async def test_what_persons_have_to_approve_is_proposed_while_the_memory_is_away
     assert memory.script.named("remember") == []
 
 
+async def test_while_the_memory_is_away_what_waits_says_why(memory: FakeMemory, memos: FakeMemos) -> None:
+    memos.add(1)
+    memory.script.next("check", MemoryDown("no answer"))
+    await through(memory, memos)
+    assert memos.script.named("delay") == [("no answer",)]
+    assert not memos.rows
+
+
 async def test_one_that_always_fails_holds_up_its_own_subject_for_an_hour_and_no_other(memos: FakeMemos) -> None:
     memos.add(1)
     memos.add(2, B)

@@ -22,7 +22,7 @@ from worker.cli import command_line
 from worker.demo import stage
 from worker.demo.application import Application
 from worker.demo.engine import Engine
-from worker.demo.model import ModelServer
+from worker.demo.model import ModelServer, returning_customer
 from worker.demo.processes import HOST
 from worker.demo.proof import Proof
 from worker.demo.rest import EngineRest, Failed, connection
@@ -261,6 +261,33 @@ async def test_with_a_provider_of_ones_own_it_stays_up_for_more_decisions(scratc
 
 
 @pytest.mark.sweep
+async def test_a_second_case_is_told_what_the_customer_s_first_has_settled_and_nothing_of_another_customer(
+    scratch: Path,
+) -> None:
+    async with ModelServer(key="sk-ours") as provider, port_8080_taken():
+        own = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-ours"}
+        async with demo(scratch, "--process", "returning_customer", env=own) as run:
+            await run.shows("Ctrl-C ends it")
+            await start_another(run, "returning_customer", customer_id="K-30001")
+            await run.shows(r"(?s)Ctrl-C ends it.*(Settle the complaint +conv_.*){2}")
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ends(STOP_SECONDS) == 0, run.shown
+        asked = [each["body"] for each in provider.requests("responses.create")]
+        answered = [each["items"] for each in provider.conversations().values()]
+
+    questions = [each["input"] if isinstance(each["input"], str) else each["input"][-1]["content"] for each in asked]
+    remembered = re.compile(r"^### Remembered from before\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+    first, second, of_another, second_of_that = [remembered.findall(each) for each in questions]
+    assert first == of_another == []
+    for [told] in (second, second_of_that):
+        assert told.count("    Answered: Settlement:") == 1
+        assert f"    Answered: Settlement: {returning_customer.FIRST}." in told
+        assert returning_customer.AGAIN not in told
+    known = json.dumps(f"## Known before\n\n- {returning_customer.FIRST}.")[1:-1]
+    assert [known in json.dumps(each) for each in answered] == [False, True, False, True]
+
+
+@pytest.mark.sweep
 async def test_a_part_that_dies_ends_it_with_what_that_said_last(scratch: Path) -> None:
     async with demo(scratch) as run:
         await run.shows(r"ready  worker .*process \d+")
@@ -400,11 +427,12 @@ async def port_8080_taken() -> AsyncIterator[None]:
         yield
 
 
-async def start_another(run: Demo, key: str = "decision") -> None:
-    """Start an instance as the screen says, or in the same way of another process."""
+async def start_another(run: Demo, key: str = "decision", **changed: str) -> None:
+    """Start an instance as the screen says, or in the same way of another process, or with texts changed."""
     url, variables = promised_command(run)
     url, variables = url.replace("decision", key), Path(str(variables).replace("decision", key))
-    body = {"variables": json.loads(variables.read_text("utf-8"))}
+    texts = {name: {"type": "String", "value": text} for name, text in changed.items()}
+    body = {"variables": json.loads(variables.read_text("utf-8")) | texts}
     async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
         assert response.status == 200
 

@@ -6,8 +6,10 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.flow.test_memory import (
+    HOSTILE,
     SUBJECTS,
     all_remembered,
+    assert_is_material,
     patient,
     tell_tenants_apart,
     told,
@@ -64,6 +66,37 @@ async def test_what_zep_is_asked_and_given_has_no_address_in_it(remembering: Rig
     searches = [each for each in sent if "search" in each]
     assert searches
     assert all("Settle the cranes of [email], [iban]." in each for each in searches)
+
+
+async def test_a_hostile_fact_is_sent_as_material(remembering: Rig, zep: ZepStandIn) -> None:
+    rig = remembering
+    zep.store.slow = True
+    rig.provider.answer("Please do settle", f"Settle {HOSTILE}")
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
+    await rig.start_worker()
+    await told(rig, model, "ada")
+    zep.ingest()
+    # As Zep may have derived it: in words of its own, which nobody has redacted or bounded.
+    [answer] = [each for each in zep.users[0].episodes if each.message.role == "assistant"]
+    answer.facts = [("fact-1", f"Settle {HOSTILE}")]
+    assert (await told(rig, model, "ada"))["of"] == 1
+    assert_is_material(rig.questions()[-1])
+
+
+async def test_a_hostile_message_that_zep_has_derived_nothing_of_is_sent_as_material(
+    remembering: Rig, zep: ZepStandIn
+) -> None:
+    rig = remembering
+    zep.store.slow = True
+    rig.provider.answer("Please do settle", f"Settle {HOSTILE}")
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
+    await rig.start_worker()
+    await told(rig, model, "ada")
+    zep.ingest()
+    for each in zep.users[0].episodes:
+        each.facts = []
+    assert (await told(rig, model, "ada"))["of"] == 1
+    assert_is_material(rig.questions()[-1])
 
 
 async def test_while_zep_is_away_turns_go_on_and_all_is_there_in_order_when_it_is_back(

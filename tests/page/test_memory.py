@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests import axe
 from tests.api.test_erasing import Recorded
@@ -21,7 +23,8 @@ from worker.web.api import Memorising, memorising
 KIND = "variable:customer"
 ADA = named(KIND, "ada", None, "default").digest
 ANN = "ann-0123456789abcdef"
-TOKENS = json.dumps({ANN: {"role": "operator", "name": "Ann"}})
+BEN = "ben-0123456789abcdef"
+TOKENS = json.dumps({ANN: {"role": "operator", "name": "Ann"}, BEN: {"role": "viewer", "instances": ["instance-1"]}})
 HOSTILE = "<img src=x onerror='window.ran = 1'> [x](javascript:alert(1)) \u202e" + "W" * 300
 
 
@@ -45,8 +48,14 @@ async def served(tmp_path: Path) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def browser(served: Site) -> AsyncIterator[Watched]:
+    async with looking_at(served, ANN) as watched:
+        yield watched
+
+
+@asynccontextmanager
+async def looking_at(served: Site, token: str) -> AsyncIterator[Watched]:
     async with browsing(viewport={"width": 1280, "height": 900}) as context:
-        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{token}')")
         watched = await watch(context)
         yield watched
         assert watched.foreign(served.url) == []
@@ -77,6 +86,83 @@ async def test_what_a_turn_recalled_stands_beside_its_question(served: Site, bro
     await browser.page.goto(served.url + "/instances/instance-3")
     await browser.page.get_by_text("Recalled:").get_by_role("link", name="1 fact").click()
     await expect(browser.page.get_by_role("heading", level=1)).to_have_text("Subject")
+
+
+@pytest.fixture
+async def became(tmp_path: Path) -> AsyncIterator[tuple[Site, SqlMemos]]:
+    """Answers of one instance, of which each became something else."""
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        memos, facts = SqlMemos(database, engine="default"), SqlFacts(database, database.hurried(), engine="default")
+        for number, answer in enumerate(("Kept.", "Proposed.", "Refused.", "Forgotten.", "Late.", "Away."), 1):
+            wish = ToRemember(f"{number:032}", KIND, "Settle it.", approve=answer in {"Proposed.", "Refused."})
+            await SqlTranscriptWriter(database).record(exchange(number, remember=wish, answer=answer))
+        for each in await memos.claim(10):
+            if each.answer == "Late.":
+                await memos.postpone(each, timedelta(hours=1), late=True, why=f"the pattern {HOSTILE} takes too long")
+            elif each.answer != "Away.":
+                await memos.settle(each, each.question, each.answer)
+        for number in (3, 4):
+            [fact] = await facts.facts(f"{number:032}")
+            await facts.drop_fact(fact.id, fact.subject)
+        await memos.delay("zep gives no answer")
+        wish = ToRemember(ADA, KIND, "Settle it.")
+        await SqlTranscriptWriter(database).record(exchange(7, remember=wish, answer="Soon."), exchange(8))
+        route = memorising(Memorising(facts, Recorded(), "default", "default", forgets_one=True))  # type: ignore[arg-type]  # one method of an eraser
+        async with site_on(database, Deployed(), tokens=TOKENS, has_memory=True, extend=[route]) as served:
+            yield served, memos
+            assert served.errors == []
+
+
+async def test_what_became_of_an_answer_stands_beside_it_and_changes_while_it_is_read(
+    became: tuple[Site, SqlMemos], tmp_path: Path
+) -> None:
+    served, memos = became
+    async with looking_at(served, ANN) as browser:
+        await look_at_what_became(served, browser.page, tmp_path)
+        for each in await memos.claim(10):
+            await memos.settle(each, each.question, each.answer)
+        soon = browser.page.get_by_role("article", name="Answer").filter(has_text="Soon.").locator(".remembered")
+        await expect(soon).to_have_text("Remembered · Subject")
+        await soon.get_by_role("link", name="Subject").click()
+        await expect(browser.page).to_have_url(f"{served.url}/memory/{ADA}")
+        await expect(browser.page.get_by_role("heading", level=1)).to_have_text("Subject")
+
+
+async def look_at_what_became(served: Site, page: Page, folder: Path) -> None:
+    await page.goto(served.url + "/instances/instance-1")
+    told = {
+        "Kept.": "Remembered",
+        "Proposed.": "Waits for a person to approve that it is remembered",
+        "Refused.": "Not remembered: a person refused it",
+        "Forgotten.": "Not remembered any more: it was forgotten",
+        "Away.": "Waits to be remembered (zep gives no answer)",
+        "Soon.": "Waits to be remembered",
+    }
+    answers = page.get_by_role("article", name="Answer")
+    for text, state in told.items():
+        await expect(answers.filter(has_text=text).locator(".remembered")).to_have_text(f"{state} · Subject")
+    late = answers.filter(has_text="Late.").locator(".remembered")
+    await expect(late).to_contain_text("Waits to be remembered, and is tried every hour (the pattern")
+    await expect(page.locator(".remembered")).to_have_count(7)
+    assert await page.evaluate("window.ran") is None
+    for name, width, scheme in (("light", 1280, "light"), ("phone", 390, "dark")):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its words
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        assert await axe.findings(page, axe.source()) == []
+        await late.scroll_into_view_if_needed()
+        assert await late.evaluate("each => each.scrollWidth <= each.clientWidth")
+        await shot(page, folder, f"memory-became-{name}", whole=False)
+
+
+async def test_who_may_read_the_conversation_alone_sees_what_became_of_it_and_no_link(
+    became: tuple[Site, SqlMemos],
+) -> None:
+    served, _ = became
+    async with looking_at(served, BEN) as browser:
+        await browser.page.goto(served.url + "/instances/instance-1")
+        kept = browser.page.get_by_role("article", name="Answer").filter(has_text="Kept.").locator(".remembered")
+        await expect(kept).to_have_text("Remembered")
 
 
 async def test_a_proposal_is_approved_and_a_fact_is_forgotten(served: Site, browser: Watched) -> None:

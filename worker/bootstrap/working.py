@@ -48,6 +48,7 @@ from worker.modelling import redaction
 from worker.ports.documents import Documents, Shelf
 from worker.ports.engine import Topics
 from worker.ports.feedback import FeedbackWriter
+from worker.ports.memory import Recollection
 from worker.ports.transcript import TranscriptReader
 from worker.ports.visits import VisitBook
 from worker.runtime import background
@@ -361,8 +362,11 @@ async def _remembering(
     meaning = None
     if adapters.embedder is not None and adapters.vectors is not None:
         meaning = await stack.enter_async_context(Meaning(adapters.embedder, adapters.vectors, redacted, stopped))
-    leaves = adapters.memory.name != EMBEDDED
-    return Recalling(adapters.memory, adapters.facts, memory_engine(settings), meaning, redacted if leaves else None)
+    memory, leaves = adapters.memory, adapters.memory.name != EMBEDDED
+    at_once = memory if meaning is None and isinstance(memory, Recollection) else None
+    return Recalling(
+        memory, adapters.facts, memory_engine(settings), meaning, redacted if leaves else None, at_once=at_once
+    )
 
 
 def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> RecordTurn:

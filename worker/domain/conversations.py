@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
 from worker.domain.feedback import Feedback
+from worker.domain.memory import Remembrance
 from worker.domain.money import Money
 from worker.domain.threads import PERSON_SCOPE, SHARED_SCOPE, TASK_SCOPE, ThreadKey
 from worker.errors import Unstorable
@@ -132,7 +133,8 @@ class Message:
     `is_between`: it is neither the question nor the answer, and has the question's time, or it is a remark. `user` is
     the person who speaks, if it is one, or who has recorded it. The answer carries response, model, tokens and cost as
     `Answer` has them, `processing_seconds`, and in `metadata` outcome, detail, use, recovered, repaired, and what
-    spoke, see `Exchange`; `feedback` is what people say of it, the earliest first.
+    spoke, see `Exchange`; `feedback` is what people say of it, the earliest first. `remembered` is what became of it
+    beyond its instance, None where nothing was to be remembered.
     """
 
     id: str
@@ -163,6 +165,7 @@ class Message:
     user: str | None = None
     is_between: bool = False
     feedback: Sequence[Feedback] = ()
+    remembered: Remembrance | None = None
 
     @property
     def is_answer(self) -> bool:

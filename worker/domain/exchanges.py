@@ -113,6 +113,12 @@ class Exchange:
         return self.messages[-1]
 
     @property
+    def leaves(self) -> ToRemember | None:
+        """What of it is to be remembered: of an answer that is none nothing is."""
+        is_answer = self.outcome is Outcome.OK and bool(self.answer.text and self.answer.text.strip())
+        return self.remember if is_answer else None
+
+    @property
     def owner_id(self) -> str | None:
         """The instance that the session belongs to and ends with; None if instances share it by business key."""
         subject = owner(self.key, self.process_instance_id)

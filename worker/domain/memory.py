@@ -154,6 +154,22 @@ class Proposal:
     approved: bool = False
 
 
+State = Literal["waiting", "late", "proposed", "remembered", "refused", "forgotten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembrance:
+    """What became of an answer that is to be remembered, and `why` it waits, where that is known.
+
+    `late`: it was tried in vain, steps aside and is tried every hour. `proposed`: it waits for a person, who approves
+    or has `refused`. `forgotten`: nothing of it is there (any more).
+    """
+
+    subject: str
+    state: State
+    why: str = ""
+
+
 Settled = Literal["kept", "before", "gone"]
 
 

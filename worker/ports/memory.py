@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from worker.domain.conversations import Limits
 from worker.domain.memory import (
@@ -129,6 +129,10 @@ class Memos(Protocol):
         """Have it due again later. `late`: others of its subject need not wait for it any more."""
         ...
 
+    async def delay(self, why: str) -> None:
+        """Note why nothing can be remembered now, where nothing is noted yet. Nothing is due any later for that."""
+        ...
+
     async def backlog(self) -> Backlog:
         """How much waits."""
         ...
@@ -141,6 +145,18 @@ class Subjects(Protocol):
         """Return it in its present generation; None if nothing was ever to be remembered of it. May raise MemoryDown.
 
         Who gives up waits no longer.
+        """
+        ...
+
+
+@runtime_checkable
+class Recollection(Protocol):
+    """A memory that stands where subjects are noted: one look tells what it knows, and of which generation."""
+
+    async def recollect(self, subject: MemorySubject, question: str, most: int) -> tuple[int | None, list[Fact]]:
+        """Return the subject's present generation, and what `Memory.recall` returns; None where it knows nothing.
+
+        Raises as that.
         """
         ...
 

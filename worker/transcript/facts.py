@@ -1,6 +1,6 @@
 """What was remembered, as people see it and as erasing finds it."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import Limits
-from worker.domain.memory import KeptFact, KnownSubject, MemorySubject, Proposal
+from worker.domain.memory import KeptFact, KnownSubject, MemorySubject, Proposal, Remembrance, State
 from worker.errors import MemoryDown, TranscriptDown, Unstorable
 from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.conditions import before as before_
@@ -32,6 +32,7 @@ from worker.transcript.conditions import of_tenants
 from worker.transcript.database import Database
 from worker.transcript.hurried import Hurried
 from worker.transcript.memos import new_subject
+from worker.transcript.rows import NOTED
 from worker.transcript.tables import FACTS_INDEX, memory_facts, memory_subjects, memory_waiting, messages
 from worker.transcript.words import clean, fts5_query, ts_query
 from worker.transcript.writing import forget
@@ -175,9 +176,21 @@ class SqlFacts:
     async def drop_fact(self, fact: str, digest: str, *, only_proposed: bool = False) -> bool:
         """See `ports.memory.FactBook.drop_fact`."""
         own = (memory_facts.c.id == clean(fact)) & (memory_facts.c.subject == clean(digest))
-        if only_proposed:  # of which nothing waits: it is not on its way to the memory
-            return bool(await self._gone(own & (memory_facts.c.state == "proposed"), false()))
-        return bool(await self._gone(own, memory_waiting.c.fact_id == clean(fact)))
+        # Of a proposal nothing waits: it is not on its way to the memory.
+        waiting = false() if only_proposed else memory_waiting.c.fact_id == clean(fact)
+        if only_proposed:
+            own &= memory_facts.c.state == "proposed"
+
+        async def work(connection: AsyncConnection) -> int:
+            gone = delete(memory_facts).where(own).returning(memory_facts.c.state, memory_facts.c.message_id)
+            await connection.execute(delete(memory_waiting).where(waiting))
+            dropped = (await connection.execute(gone)).all()
+            for state, message in dropped:
+                if state == "proposed":
+                    await _note_refused(message, connection)
+            return len(dropped)
+
+        return bool(await self._forgotten(await self._database.write(work)))
 
     async def of_instances(self, instances: Collection[str]) -> list[tuple[MemorySubject, str]]:
         """See `ports.memory.FactBook.of_instances`."""
@@ -233,6 +246,41 @@ async def _delete(facts: ColumnElement[bool], waiting: ColumnElement[bool], conn
     # What waits goes first: who settles one of these now makes a fact of it, or finds it gone.
     gone = (await connection.execute(delete(memory_waiting).where(waiting))).rowcount
     return gone + (await connection.execute(delete(memory_facts).where(facts))).rowcount
+
+
+async def _note_refused(message: str | None, connection: AsyncConnection) -> None:
+    """Have an answer tell that a person has refused to remember it: what was forgotten looks the same otherwise."""
+    own = messages.c.id == message
+    known = (await connection.execute(select(messages.c.metadata).where(own).with_for_update())).scalar()
+    if known is not None:
+        noted = {**known, NOTED: {**known.get(NOTED, {}), "refused": True}}
+        await connection.execute(update(messages).where(own).values(metadata=noted))
+
+
+async def remembrances(connection: AsyncConnection, found: Sequence[RowMapping]) -> Mapping[str, Remembrance]:
+    """Tell what became of those of these messages that are to be remembered, by their ids."""
+    wanted = {row["id"]: row for row in found if NOTED in row["metadata"]}
+    if not wanted:
+        return {}
+    w, f = memory_waiting.c, memory_facts.c
+    # What waits comes first: what becomes a fact in between is found twice, and not never.
+    waiting = select(w.message_id, w.is_late, w.why).where(w.message_id.in_(wanted))
+    became: dict[str, tuple[State, str]] = {
+        # Of an unforeseen error the kind is told, and not the places in our code.
+        message: ("late" if is_late else "waiting", why.partition(" < ")[0])
+        for message, is_late, why in await connection.execute(waiting)
+    }
+    # By their instances, which an index has.
+    instances = {row["process_instance_id"] for row in wanted.values()}
+    facts = select(f.message_id, f.state).where(f.process_instance_id.in_(instances), f.message_id.in_(wanted))
+    for message, state in await connection.execute(facts):
+        became[message] = ("remembered" if state == "approved" else "proposed", "")
+    return {name: _remembrance(row["metadata"][NOTED], became.get(name)) for name, row in wanted.items()}
+
+
+def _remembrance(noted: Mapping[str, Any], became: tuple[State, str] | None) -> Remembrance:
+    gone: State = "refused" if noted.get("refused") else "forgotten"
+    return Remembrance(noted["subject"], *(became or (gone, "")))
 
 
 def _count(of: Any, *conditions: ColumnElement[bool]) -> ColumnElement[int]:

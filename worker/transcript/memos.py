@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from worker.domain.conversations import REMOVED, Role, digest, message_id
 from worker.domain.exchanges import Exchange
 from worker.domain.memory import Backlog, MemorySubject, Settled, Waiting, fact_text
-from worker.domain.threads import Outcome, ref
+from worker.domain.threads import ref
 from worker.transcript.clock import own_clock, read_clock
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, checked
 from worker.transcript.tables import memory_facts, memory_subjects, memory_waiting, messages
 from worker.transcript.words import clean, words
 
+MOST_NOTED = 1000
+"""Of what waits for a memory that is away so much is told why at once."""
 LEASE = timedelta(seconds=30)
 """What a worker has taken is due again then, unless it was settled."""
 CLOCKS_DIFFER = timedelta(minutes=1)
@@ -26,8 +28,8 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 def memo_row(exchange: Exchange) -> Values | None:
     """Write what an exchange leaves to be remembered; None if nothing. Raises Unstorable."""
-    wish, key = exchange.remember, exchange.key
-    if wish is None or exchange.outcome is not Outcome.OK or not exchange.answer.text.strip():
+    wish, key = exchange.leaves, exchange.key
+    if wish is None:
         return None
     row = {
         "subject": wish.subject,
@@ -46,9 +48,9 @@ def memo_row(exchange: Exchange) -> Values | None:
 async def note(exchanges: Iterable[tuple[Exchange, Values]], database: Database, connection: AsyncConnection) -> None:
     """Have these remembered, in the transaction that records them; not what was asked before its subject was forgotten.
 
-    The rows of subjects are locked in one order, as those of sessions are.
+    The rows of subjects are locked in one order, as those of sessions are; of one subject what was said first is first.
     """
-    for exchange, row in sorted(exchanges, key=lambda each: str(each[1]["subject"])):
+    for exchange, row in sorted(exchanges, key=lambda each: (str(each[1]["subject"]), each[0].answered_at)):
         wish, subject = exchange.remember, memory_subjects
         if wish is None:
             continue
@@ -173,6 +175,19 @@ class SqlMemos:
         async def work(connection: AsyncConnection) -> None:
             due_at = await read_clock(connection, self._own_clock) + by
             await connection.execute(update(memory_waiting).where(own).values(**values, due_at=due_at))
+
+        await self._database.write(work)
+
+    async def delay(self, why: str) -> None:
+        """See `ports.memory.Memos.delay`."""
+        own = (
+            (memory_waiting.c.engine == self._engine) & (memory_waiting.c.why == "") & ~memory_waiting.c.needs_approval
+        )
+        some = select(memory_waiting.c.number).where(own).limit(MOST_NOTED)
+        noted = update(memory_waiting).where(memory_waiting.c.number.in_(some)).values(why=clean(why)[:500])
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(noted)
 
         await self._database.write(work)
 

@@ -38,6 +38,7 @@ from worker.runtime.beside import for_reader
 from worker.runtime.portions import portions
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
+from worker.transcript.facts import remembrances
 from worker.transcript.tables import asks, feedback, messages, sessions
 from worker.transcript.words import SEARCHABLE, clean, excerpt, opening
 
@@ -250,7 +251,12 @@ class SqlTranscriptReader:
             finally:
                 await streamed.close()
             said, links = await _feedback(connection, found), await _links(connection, found)
-        return [(row, rows.message(row, said.get(row["id"], ()), links.get(row["id"], ()))) for row in found], is_all
+            remembered = await remembrances(connection, found)
+        beside = ((row, row["id"]) for row in found)
+        return [
+            (row, rows.message(row, said.get(name, ()), links.get(name, ()), remembered.get(name)))
+            for row, name in beside
+        ], is_all
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
         """See `ports.transcript.TranscriptReader.stored`."""

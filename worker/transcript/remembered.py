@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, TextClause, bindparam, delete, literal, null, select
@@ -23,12 +24,13 @@ from worker.transcript.writing import forget
 T = TypeVar("T")
 RANKS = 60
 """Added to a rank before ranks are compared, so that the first of one order does not outweigh all of another."""
+NONE: ColumnElement[Any] = null()
 LARGE = 200_000
 """Characters of words from which on to compare them may take 5 ms: for less no thread makes way for the loop."""
 
 
 class EmbeddedMemory:
-    """Implements `ports.memory.Memory`."""
+    """Implements `ports.memory.Memory` and `Recollection`."""
 
     name = EMBEDDED
 
@@ -54,6 +56,19 @@ class EmbeddedMemory:
                 rows = await self._with_distances(vectors, subject, meaning)
         except (TranscriptDown, Unstorable) as exc:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
+        return await self._fitting(rows, question, most)
+
+    async def recollect(self, subject: MemorySubject, question: str, most: int) -> tuple[int | None, list[Fact]]:
+        """See `ports.memory.Recollection.recollect`."""
+        try:
+            rows = await self._hurried.rows(_WITH_GENERATION, subject=subject.digest)
+        except (TranscriptDown, Unstorable) as exc:
+            raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
+        if not rows:
+            return None, []
+        return rows[0][GENERATION], await self._fitting(rows, question, most)
+
+    async def _fitting(self, rows: Rows, question: str, most: int) -> list[Fact]:
         is_large = sum(len(row[-2]) for row in rows) > LARGE
         return [self._fact(row) for row in await beside_if(is_large, fitting, rows, question, most)]
 
@@ -114,10 +129,14 @@ class EmbeddedMemory:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
 
 
-def _newest(how_far: ColumnElement[Any] | TextClause) -> Select[Any]:
-    columns = ("id", "text", "said_at", "process_instance_id", "ref", "words")
+_COLUMNS = ("id", "text", "said_at", "process_instance_id", "ref")
+GENERATION = len(_COLUMNS)
+"""Where the subject's generation stands in a row."""
+
+
+def _newest(how_far: ColumnElement[Any] | TextClause, generation: ColumnElement[Any] = NONE) -> Select[Any]:
     return (
-        select(*(memory_facts.c[name] for name in columns), how_far)
+        select(*(memory_facts.c[name] for name in _COLUMNS), generation, memory_facts.c.words, how_far)
         .where(memory_facts.c.subject == bindparam("subject"), memory_facts.c.state == literal("approved"))
         .order_by(memory_facts.c.number.desc())
         .limit(NEWEST)
@@ -130,6 +149,8 @@ def _newest_by_meaning(count: int) -> Select[Any]:
 
 
 _BY_WORDS = _newest(null())
+_OWN = memory_subjects.c.digest == bindparam("subject")
+_WITH_GENERATION = _newest(null(), select(memory_subjects.c.generation).where(_OWN).scalar_subquery())
 _ANY = select(memory_facts.c.id).limit(1)
 
 
@@ -144,11 +165,12 @@ def fitting(rows: Sequence[Sequence[Any]], question: str, most: int) -> list[Seq
         return list(rows)
     asked = set(words(question).split())
     shared = [asked.intersection(row[-2].split()) for row in rows]
-    known = Counter(word for each in shared for word in each)
+    known = Counter(chain.from_iterable(shared))
     weights = {word: math.log(len(rows) / count) for word, count in known.items()}
-    scores = [sum(weights[word] for word in each) for each in shared]
+    # Whatever order a set has its words in: those who share the same are equal.
+    scores = [math.fsum(map(weights.__getitem__, each)) for each in shared]
     # Sorted is stable: the newest comes first already.
-    order = sorted(range(len(rows)), key=lambda place: -scores[place])
+    order = sorted(range(len(rows)), key=scores.__getitem__, reverse=True)
     near = {place: row[-1] for place, row in enumerate(rows) if row[-1] is not None and not math.isnan(row[-1])}
     if near:
         by_words = [place for place in order if scores[place] > 0]

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, Table
 from worker.domain.conversations import REMOVED, Message, Role, Session, message_id, micros, session_id
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.feedback import Feedback
+from worker.domain.memory import Remembrance
 from worker.domain.money import Money
 from worker.domain.threads import ThreadKey
 from worker.errors import Unstorable
@@ -23,7 +24,10 @@ _LARGEST = 2**63
 """A BIGINT of PostgreSQL and an INTEGER of SQLite are below it."""
 LONG = 20_000
 """Characters of a message from which on it may take more than a few milliseconds to write, mostly for its words."""
+NOTED = "remember"
+"""In an answer's metadata, where it was to be remembered: of whom, and whether a person has refused it."""
 _SPOKE = ("assistant_version", "instructions", "output_schema", "worker")
+_ADDED = ("role", "cost", "user", "feedback", "remembered")
 _OF_THE_EARLIEST = ("definition_key", "definition_version", "business_key", "user_id", "started_at")
 _OF_THE_LATEST = ("assistant_version", "thread_id", "generation", "last_at")
 
@@ -100,6 +104,8 @@ def _facts(exchange: Exchange) -> Values:
     how["outcome"] = str(exchange.outcome)
     how |= {name: value for name in ("untold", "heard", "memory", "cuts") if (value := getattr(exchange, name))}
     how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
+    if exchange.leaves is not None:
+        how[NOTED] = {"subject": exchange.leaves.subject}
     return {
         "response_id": exchange.response_id,
         "model": exchange.model,
@@ -197,13 +203,19 @@ def may_be_asked(row: RowMapping) -> bool:
     return is_question and not row["activity_id"] and row["content"] != REMOVED
 
 
-def message(row: RowMapping, of_people: Sequence[Feedback] = (), links: Sequence[str] = ()) -> Message:
-    """Read a message, and add what people say of it, and links that are kept beside it."""
-    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost", "user", "feedback")}
+def message(
+    row: RowMapping,
+    of_people: Sequence[Feedback] = (),
+    links: Sequence[str] = (),
+    remembered: Remembrance | None = None,
+) -> Message:
+    """Read a message, and add what people say of it, links that are kept beside it, and what is remembered of it."""
+    fields = {name: row[name] for name in Message.__slots__ if name not in _ADDED}
     if links:
         fields |= {"attachment_url": links[0], "metadata": {**row["metadata"], "attachments": [*links]}}
     cost = None if row["cost"] is None else Money.of(row["cost"], row["currency"])
-    return Message(**fields, role=Role(row["role"]), cost=cost, user=row["user_id"], feedback=of_people)
+    added = {"role": Role(row["role"]), "cost": cost, "user": row["user_id"], "feedback": of_people}
+    return Message(**fields, **added, remembered=remembered)
 
 
 def feedback(row: RowMapping) -> Feedback:

@@ -92,7 +92,7 @@ class SqlTranscriptWriter:
         ]
         if not await self._database.write(partial(self._record, written)) and len(written) > 1:
             # Undone for one message that is there already: alone each writes what is new of it, or nothing.
-            for each in written:
+            for each in sorted(written, key=lambda each: each.session["last_at"]):
                 await self._database.write(partial(self._record, [each]))
 
     async def _record(self, written: Sequence["_Written"], connection: AsyncConnection) -> bool:

@@ -14,7 +14,7 @@ from worker.errors import MemoryDown, MemoryRefused, NotRedacted
 from worker.modelling import prompt
 from worker.modelling.properties import prompt_parameter
 from worker.modelling.subjects import subject_of
-from worker.ports.memory import Memory, Subjects
+from worker.ports.memory import Memory, Recollection, Subjects
 from worker.runtime.beside import beside
 from worker.runtime.breaker import Breaker, BreakerOpen
 from worker.runtime.clock import monotonic
@@ -58,7 +58,8 @@ class Recalling:
     """Recalls for turns. `engine` is empty where engines share what is remembered.
 
     With `meaning` it goes by what questions mean as well, where that is known in time. `redacted` takes out of
-    questions what must not go to a memory that is apart.
+    questions what must not go to a memory that is apart. `at_once` is the memory if one look at it tells all, without
+    either of the two.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Recalling:
         meaning: Meaning | None = None,
         redacted: Callable[[str, float], str] | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
+        at_once: Recollection | None = None,
     ) -> None:
         self._memory = memory
         self._subjects = subjects
         self._engine = engine
         self._meaning = meaning
         self._redacted = redacted
+        self._at_once = at_once
         self._deadline = deadline_seconds
         self._words: Mapping[Why, str] = {**_WHY, "late": f"no answer within {deadline_seconds} s"}
         self._breaker = Breaker()
@@ -113,10 +116,13 @@ class Recalling:
         began = monotonic()
         try:
             async with asyncio.timeout(self._deadline):
-                known = await self._subjects.known(subject)
-                generation = 0 if known is None else known.generation
-                if known is not None and most:
-                    facts = _cut(await self._known(known, asked, most))[:most]
+                if most and self._at_once is not None:
+                    generation, facts = await self._at_once.recollect(subject, asked[:LONGEST_ASKED], most)
+                if generation is None:
+                    known = await self._subjects.known(subject)
+                    generation = 0 if known is None else known.generation
+                    if known is not None and most and self._at_once is None:
+                        facts = _cut(await self._known(known, asked, most))[:most]
         except Exception as exc:  # noqa: BLE001 - whatever it is, no turn fails for it
             found = [], self._missed(exc, first=first)
         except BaseException:  # broken off

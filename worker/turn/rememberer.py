@@ -118,6 +118,7 @@ class Rememberer:
             if self._state != "down":
                 self._state = "down"
                 log.warning(Event.MEMORY_DOWN, reason=str(exc))
+            await self._memos.delay(str(exc))
             return False
         return True
 

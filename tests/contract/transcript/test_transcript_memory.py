@@ -11,12 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.contract.transcript.conftest import Place
 from tests.records import START, exchange, key
-from worker.domain.conversations import EVERYTHING, Limits, Subject
+from worker.domain.conversations import EVERYTHING, Limits, MessageFilter, Subject
 from worker.domain.exchanges import Exchange
 from worker.domain.memory import Backlog, Fact, MemorySubject, Proposal, ToRemember, Waiting
 from worker.domain.threads import Outcome, ref
 from worker.errors import MemoryDown
-from worker.transcript import Database, EmbeddedMemory, SqlFacts, SqlMemos, SqlTranscriptWriter
+from worker.transcript import (
+    Database,
+    EmbeddedMemory,
+    SqlFacts,
+    SqlMemos,
+    SqlTranscriptReader,
+    SqlTranscriptWriter,
+)
 from worker.transcript.memos import fact_row
 from worker.transcript.tables import memory_facts
 
@@ -90,6 +97,18 @@ async def test_of_each_subject_the_first_comes_first_and_alone(
     ada = next(each for each in first if each.subject.digest == ADA)
     assert await memos.settle(ada, ada.question, ada.answer) == "kept"
     assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
+
+
+@pytest.mark.parametrize("known", [[], [3]], ids=["new", "one is there already"])
+async def test_what_instances_have_left_of_one_subject_comes_in_the_order_in_which_it_was_said(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, known: list[int]
+) -> None:
+    said = [remembered(number, instance=f"instance-{number}") for number in range(1, 9)]
+    for number in known:
+        await transcript.record(said[number])
+    await settled(memos)
+    await transcript.record(*reversed(said))
+    assert await settled(memos) == [f"Answer {number}." for number in range(1, 9) if number - 1 not in known]
 
 
 async def test_what_is_only_proposed_waits_for_nobody_and_nobody_for_it(
@@ -182,6 +201,25 @@ async def test_of_many_those_come_that_share_rare_words_with_the_question(
     found = await known(memory, question="How is the CRANE to be shipped to the customer?", most=2)
     assert "crane" in found[0]
     assert "called" in found[1]
+
+
+async def test_one_look_tells_what_is_known_and_of_which_generation(
+    database: Database, transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    ada, facts = MemorySubject(ADA, None), SqlFacts(database, database.hurried(), engine="default")
+    assert await memory.recollect(ada, "crane", 5) == (None, [])
+    await transcript.record(remembered(1))
+    await settled(memos)
+    assert await facts.drop(ada) == 1
+    assert await memory.recollect(ada, "crane", 5) == (None, [])
+    for number in range(2, 12):
+        said = f"crane {number}" if number % 3 else "nothing"
+        await transcript.record(remembered(number, answer=said, generation=1))
+    await transcript.record(remembered(12, BOB))
+    await settled(memos)
+    generation, found = await memory.recollect(ada, "crane", 5)
+    assert (generation, len(found)) == (1, 5)
+    assert found == await memory.recall(ada, "crane", 5)
 
 
 async def test_no_more_than_the_newest_are_looked_at(
@@ -446,6 +484,58 @@ async def test_one_fact_is_deleted_and_no_other(
     assert await facts.drop_fact(newest.id, ADA)
     assert not await facts.drop_fact(newest.id, ADA)
     assert await known(memory) == ["Asked: Settle 1.\nAnswered: Answer 1."]
+
+
+async def states(conversations: SqlTranscriptReader) -> dict[str, str]:
+    """What became of the answers of the first instance, by their texts."""
+    said = await conversations.messages(MessageFilter(instance="instance-1"), within=EVERYTHING)
+    told = {each.content: each.remembered for each in said.items if each.remembered}
+    return {text: f"{each.state} {each.why}".strip() for text, each in told.items()}
+
+
+async def test_an_answer_tells_what_became_of_it(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, conversations: SqlTranscriptReader
+) -> None:
+    await transcript.record(exchange(10), remembered(11, outcome=Outcome.REFUSED))
+    for number in range(1, 8):
+        await transcript.record(remembered(number, str(number) * 32, approve=number in (1, 2)))
+    for each in await memos.claim(10):
+        why = {"Answer 5.": "ValueError < worker/x.py:1 work", "Answer 6.": "the pattern x takes too long on it"}
+        if each.answer in why:
+            await memos.postpone(each, HOUR, late=True, why=why[each.answer])
+        elif each.answer != "Answer 7.":
+            await memos.settle(each, each.question, each.answer)
+    for number in (2, 4):
+        [fact] = await facts.facts(str(number) * 32)
+        assert await facts.drop_fact(fact.id, fact.subject)
+    await memos.delay("no answer")
+    await transcript.record(remembered(8, "8" * 32))
+    assert await states(conversations) == {
+        "Answer 1.": "proposed",
+        "Answer 2.": "refused",
+        "Answer 3.": "remembered",
+        "Answer 4.": "forgotten",
+        "Answer 5.": "late ValueError",
+        "Answer 6.": "late the pattern x takes too long on it",
+        "Answer 7.": "waiting no answer",
+        "Answer 8.": "waiting",
+    }
+    [proposal] = await facts.facts("1" * 32)
+    await facts.approve(proposal.id, proposal.subject, "ann")
+    assert await facts.drop(MemorySubject("3" * 32, None)) == 1
+    after = await states(conversations)
+    assert (after["Answer 1."], after["Answer 3."]) == ("remembered", "forgotten")
+
+
+async def test_why_all_waits_is_noted_where_nothing_is_and_holds_nothing_up(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, conversations: SqlTranscriptReader, database: Database
+) -> None:
+    await transcript.record(remembered(1), remembered(2, BOB, approve=True))
+    await SqlMemos(database, engine="other").delay("not ours")
+    for why in ("no answer", "later"):
+        await memos.delay(why)
+    assert await states(conversations) == {"Answer 1.": "waiting no answer", "Answer 2.": "waiting"}
+    assert sorted(await settled(memos)) == ["Answer 1.", "Answer 2."]
 
 
 async def test_a_forgotten_subject_begins_anew(

@@ -3,6 +3,7 @@
 import { Component, html, useEffect, useLayoutEffect, useRef, useState } from "./lib/preact.js";
 import { get, id } from "./api.js";
 import { Feedback } from "./feedback.js";
+import { follow } from "./follow.js";
 import { Growing, useGrowing } from "./growing.js";
 import { Attachments, bring, copy, count, Facts, isAnswer, money, name, number, say, seconds, settle, time, tokens, tree } from "./parts.js";
 import { firstPages, More, usePages } from "./pages.js";
@@ -36,6 +37,17 @@ const MEMORIES = {
   empty: "The instance was started behind its beginning: the assistant knew nothing of what comes before",
   unknown: "The assistant knew nothing of before, and nobody can tell whether something was said",
 };
+
+// What became of an answer that is to be remembered beyond its instance.
+const REMEMBERED = {
+  remembered: "Remembered",
+  waiting: "Waits to be remembered",
+  late: "Waits to be remembered, and is tried every hour",
+  proposed: "Waits for a person to approve that it is remembered",
+  refused: "Not remembered: a person refused it",
+  forgotten: "Not remembered any more: it was forgotten",
+};
+const SOON_SECONDS = 3;
 
 const idOf = (item) => item.message.id;
 
@@ -88,6 +100,15 @@ export function Thread({ first, load, newest, pulse, root, me, answers, remarks,
     if (!newest && list.next) return;
     news(load, list.items).then(take, () => {}); // the next pulse brings it
   }, [pulse]);
+  // What waits without a reason is remembered in a moment.
+  const isSoon = list.items.some(({ message }) => message.remembered?.state === "waiting" && !message.remembered.why);
+  useEffect(() => {
+    if (!isSoon) return undefined;
+    return follow(async () => {
+      const found = new Map((await load(undefined, true)).items.map((item) => [idOf(item), item]));
+      list.change((now) => ({ items: now.items.map((item) => remembered(item, found.get(idOf(item)))) }));
+    }, SOON_SECONDS).stop;
+  }, [isSoon]);
   const take = (found) => {
     if (!found.length) return;
     stood.current ??= standing(found);
@@ -111,6 +132,9 @@ export function Thread({ first, load, newest, pulse, root, me, answers, remarks,
     ${fresh && html`<button type="button" class="primary fresh" onclick=${() => (point(fresh.id), tell(null))}>${count(fresh.count, "new message")} ↓</button>`}
   `;
 }
+
+const remembered = (item, found) =>
+  found && JSON.stringify(found.message.remembered) !== JSON.stringify(item.message.remembered) ? found : item;
 
 // Where an answer stands in the window that grows there and has come whole: what comes with it must not move it.
 function standing(found) {
@@ -169,6 +193,7 @@ class Message extends Component {
       ${said.metadata.recalled && html`<${Recalled} known=${said.metadata.recalled} me=${me} />`}
       <${Content} said=${said} body=${body} words=${words} />
       <${Attachments} links=${attachments(said)} />
+      ${answer && said.remembered && html`<${Remembered} known=${said.remembered} me=${me} />`}
       ${answer && html`<${About} said=${said} />`}
       ${answer && html`<${Feedback} said=${said} me=${me} />`}
     </article>`;
@@ -197,6 +222,11 @@ function Recalled({ known: { subject, facts = [], why }, me }) {
   const what = facts.length ? count(facts.length, "fact") : "nothing";
   const link = subject && me.has_memory ? html`<a href=${`/memory/${id(subject)}`}>${what}</a>` : what;
   return html`<p class="soft recalled">Recalled: ${link}${why ? html` (${name(why)})` : ""}</p>`;
+}
+
+function Remembered({ known: { subject, state, why }, me }) {
+  const link = me.has_memory && html` · <a href=${`/memory/${id(subject)}`}>Subject</a>`;
+  return html`<p class="soft remembered">${REMEMBERED[state] ?? state}${why ? html` (${name(why)})` : ""}${link}</p>`;
 }
 
 function Outcome({ said }) {

@@ -10,7 +10,7 @@ PYTEST ?= $(BIN)/python -m pytest
 # bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install demo assets browser test test-parts test-faults sweeps bare test-all conformance-camunda engines storm hostile soak ogx models oracles zep image monitoring wheel keeping deploy-check
+.PHONY: install demo assets browser test test-parts test-faults sweeps bare test-all conformance-camunda engines storm hostile soak ogx models oracles zep image monitoring completions wheel keeping deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -70,10 +70,10 @@ conformance-camunda: $(VENV)/dev.stamp
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, with the sweeps, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
-# Then what a real Prometheus sees, the wheel, engines as others set them up, Zep's SDKs, and the image, which says what of the machine it lacks.
+# Then what a real Prometheus sees, what zsh and fish complete, the wheel, engines as others set them up, Zep's SDKs, and the image, which says what of the machine it lacks.
 test-all: test sweeps
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow tests/contract/test_engine_sources.py tests/contract/test_engine_receivers.py tests/e2e/test_demo.py $(ARGS)
-	@$(MAKE) --no-print-directory monitoring wheel engines zep image
+	@$(MAKE) --no-print-directory monitoring completions wheel engines zep image
 
 # Engines as others set them up: rights, history levels, a path prefix, two nodes; and workers that come and go with the
 # backlog. A quarter of an hour, and again with TEST_ENGINE=camunda.
@@ -115,6 +115,11 @@ monitoring: $(VENV)/dev.stamp
 	promtool check rules deploy/monitoring/alerts.yaml
 	promtool test rules deploy/monitoring/alerts.test.yaml
 	WITH_PROMETHEUS=1 $(BIN)/python -m pytest -s tests/monitoring $(ARGS)
+
+# What zsh and fish themselves complete; of bash each run of the tests sees it.
+completions: $(VENV)/dev.stamp
+	@command -v zsh >/dev/null && command -v fish >/dev/null || { echo "zsh and fish are needed: apt-get install zsh fish"; exit 1; }
+	WITH_SHELLS=1 $(BIN)/python -m pytest tests/shells $(ARGS)
 
 # The wheel, installed where there is no checkout, and its demo without a network.
 wheel: $(VENV)/dev.stamp

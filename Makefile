@@ -109,7 +109,8 @@ zep: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.zep.install
 	WITH_ZEP=1 $(BIN)/python -m pytest tests/zep $(ARGS)
 
-# The alert rules against their cases, and a real Prometheus that scrapes a worker.
+# The alert rules against their cases, a real Prometheus that scrapes a worker, and the dashboard as Grafana's own types know it, which are
+# installed into .monitoring.
 monitoring: $(VENV)/dev.stamp
 	@command -v promtool >/dev/null || { echo "Prometheus is needed: apt-get install prometheus"; exit 1; }
 	promtool check rules deploy/monitoring/alerts.yaml
@@ -171,7 +172,7 @@ bare:
 lock:
 	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "build --group build" "otel pyproject.toml --extra otel" \
 	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" "report pyproject.toml --extra report" "documents pyproject.toml --extra documents" \
-	    "node --group node" "deploy --group deploy" "oracles --group oracles" \
+	    "node --group node" "deploy --group deploy" "grafana --group grafana" "oracles --group oracles" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
 	    "zep-v2 tests/zep/v2.in" "zep-v4 tests/zep/v4.in" \
 	    "dev pyproject.toml --extra decisions --extra demo --extra documents --extra oidc --extra otel --extra report --group build --group node --group bench --group test"; do \
@@ -188,4 +189,4 @@ baseline:
 	cd tests/upgrade && sha256sum baseline.tar.xz > baseline.sha256
 
 clean:
-	rm -rf $(VENV) .ogx .models .deploy .oracles .zep .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ogx .models .deploy .monitoring .oracles .zep .pytest_cache .mypy_cache .ruff_cache

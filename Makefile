@@ -130,7 +130,8 @@ wheel: $(VENV)/dev.stamp
 keeping: $(VENV)/dev.stamp
 	WITH_KEEPING=1 $(PYTEST) -s tests/keeping $(ARGS)
 
-# The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
+# The image, built and run without a daemon, also as each worker of docker/compose.yaml. Needs root, debootstrap, buildah, podman, runc,
+# curl and openssl.
 image: $(VENV)/dev.stamp assets
 	$(BIN)/python -m tests.image.build
 	WITH_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)

@@ -24,7 +24,7 @@ EXTRAS: Final = ("decisions", "documents", "oidc", "otel", "report")
 
 RELEASE: Final = "trixie"
 BASE: Final = f"localhost/debian-python:{RELEASE}"
-PROGRAMS: Final = ("debootstrap", "buildah", "podman", "runc")
+PROGRAMS: Final = ("debootstrap", "buildah", "podman", "runc", "curl", "openssl")
 """Each is a Debian package of its own name."""
 
 HANDED_IN: Final = ("/etc/pip.conf", "/etc/ssl/certs", "/usr/local/share/ca-certificates")

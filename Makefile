@@ -142,10 +142,10 @@ deploy-check: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.deploy.install
 	WITH_DEPLOY=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
 
-# The generators of hostile things, fifty times as long as in each run: CONTRIBUTING says how many they make. Most of the time
-# goes into the orders to erase.
+# The generators of hostile things until each has made ten thousand. Most of the time goes into orders to erase and into doctor.
+HOSTILE_EACH ?= 10000
 hostile: $(VENV)/dev.stamp
-	HOSTILE_TIMES=50 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py tests/unit/test_hostile_settings.py \
+	HOSTILE_EACH=$(HOSTILE_EACH) $(PYTEST) -n 2 --dist worksteal tests/unit/test_hostile.py tests/unit/test_hostile_answers.py tests/unit/test_hostile_settings.py \
 		tests/core/test_hostile_tasks.py tests/core/test_hostile_orders.py tests/contract/zep/test_zep_hostile.py $(ARGS)
 
 lint: $(VENV)/dev.stamp

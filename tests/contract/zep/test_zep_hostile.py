@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.zep.rig import ANN, BEN, Rig, memo
-from tests.hostile import TIMES
+from tests.hostile import seeds
 from tests.unit.test_hostile import Maker
 from worker.domain.memory import Fact, MemorySubject
 from worker.errors import MemoryDown, MemoryRefused
@@ -64,7 +64,7 @@ class Bent:
         return [self.bend(each) for each in said] if isinstance(said, list) else said
 
 
-@pytest.mark.parametrize("seed", range(2 * TIMES))
+@pytest.mark.parametrize("seed", seeds(2 * CALLS, usual=2))  # in two dialects
 async def test_whatever_zep_answers_is_its_ports_error_or_facts_of_the_subject(
     rig: Rig, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ PYTEST ?= $(BIN)/python -m pytest
 # bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install demo assets browser test test-parts test-faults sweeps bare test-all conformance-camunda engines storm hostile soak ogx models oracles zep image monitoring wheel keeping deploy-check
+.PHONY: install demo assets browser test test-parts test-faults sweeps bare test-all conformance-camunda engines storm hostile soak ogx models oracles zep image monitoring completions wheel keeping deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -70,10 +70,10 @@ conformance-camunda: $(VENV)/dev.stamp
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, with the sweeps, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
-# Then what a real Prometheus sees, the wheel, engines as others set them up, Zep's SDKs, and the image, which says what of the machine it lacks.
+# Then what a real Prometheus sees, what zsh and fish complete, the wheel, engines as others set them up, Zep's SDKs, and the image, which says what of the machine it lacks.
 test-all: test sweeps
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow tests/contract/test_engine_sources.py tests/contract/test_engine_receivers.py tests/e2e/test_demo.py $(ARGS)
-	@$(MAKE) --no-print-directory monitoring wheel engines zep image
+	@$(MAKE) --no-print-directory monitoring completions wheel engines zep image
 
 # Engines as others set them up: rights, history levels, a path prefix, two nodes; and workers that come and go with the
 # backlog. A quarter of an hour, and again with TEST_ENGINE=camunda.
@@ -109,12 +109,18 @@ zep: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.zep.install
 	WITH_ZEP=1 $(BIN)/python -m pytest tests/zep $(ARGS)
 
-# The alert rules against their cases, and a real Prometheus that scrapes a worker.
+# The alert rules against their cases, a real Prometheus that scrapes a worker, and the dashboard as Grafana's own types know it, which are
+# installed into .monitoring.
 monitoring: $(VENV)/dev.stamp
 	@command -v promtool >/dev/null || { echo "Prometheus is needed: apt-get install prometheus"; exit 1; }
 	promtool check rules deploy/monitoring/alerts.yaml
 	promtool test rules deploy/monitoring/alerts.test.yaml
 	WITH_PROMETHEUS=1 $(BIN)/python -m pytest -s tests/monitoring $(ARGS)
+
+# What zsh and fish themselves complete; of bash each run of the tests sees it.
+completions: $(VENV)/dev.stamp
+	@command -v zsh >/dev/null && command -v fish >/dev/null || { echo "zsh and fish are needed: apt-get install zsh fish"; exit 1; }
+	WITH_SHELLS=1 $(BIN)/python -m pytest tests/shells $(ARGS)
 
 # The wheel, installed where there is no checkout, and its demo without a network.
 wheel: $(VENV)/dev.stamp
@@ -124,7 +130,8 @@ wheel: $(VENV)/dev.stamp
 keeping: $(VENV)/dev.stamp
 	WITH_KEEPING=1 $(PYTEST) -s tests/keeping $(ARGS)
 
-# The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
+# The image, built and run without a daemon, also as each worker of docker/compose.yaml. Needs root, debootstrap, buildah, podman, runc,
+# curl and openssl.
 image: $(VENV)/dev.stamp assets
 	$(BIN)/python -m tests.image.build
 	WITH_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)
@@ -135,10 +142,10 @@ deploy-check: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.deploy.install
 	WITH_DEPLOY=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
 
-# The generators of hostile things, fifty times as long as in each run: CONTRIBUTING says how many they make. Most of the time
-# goes into the orders to erase.
+# The generators of hostile things until each has made ten thousand. Most of the time goes into orders to erase and into doctor.
+HOSTILE_EACH ?= 10000
 hostile: $(VENV)/dev.stamp
-	HOSTILE_TIMES=50 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py tests/unit/test_hostile_settings.py \
+	HOSTILE_EACH=$(HOSTILE_EACH) $(PYTEST) -n 2 --dist worksteal tests/unit/test_hostile.py tests/unit/test_hostile_answers.py tests/unit/test_hostile_settings.py \
 		tests/core/test_hostile_tasks.py tests/core/test_hostile_orders.py tests/contract/zep/test_zep_hostile.py $(ARGS)
 
 lint: $(VENV)/dev.stamp
@@ -166,7 +173,7 @@ bare:
 lock:
 	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "build --group build" "otel pyproject.toml --extra otel" \
 	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" "report pyproject.toml --extra report" "documents pyproject.toml --extra documents" \
-	    "node --group node" "deploy --group deploy" "oracles --group oracles" \
+	    "node --group node" "deploy --group deploy" "grafana --group grafana" "oracles --group oracles" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
 	    "zep-v2 tests/zep/v2.in" "zep-v4 tests/zep/v4.in" \
 	    "dev pyproject.toml --extra decisions --extra demo --extra documents --extra oidc --extra otel --extra report --group build --group node --group bench --group test"; do \
@@ -183,4 +190,4 @@ baseline:
 	cd tests/upgrade && sha256sum baseline.tar.xz > baseline.sha256
 
 clean:
-	rm -rf $(VENV) .ogx .models .deploy .oracles .zep .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ogx .models .deploy .monitoring .oracles .zep .pytest_cache .mypy_cache .ruff_cache

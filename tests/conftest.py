@@ -34,6 +34,7 @@ collect_ignore = [
         "ogx": "WITH_OGX",
         "oracles": "WITH_ORACLES",
         "setups": "WITH_SETUPS",
+        "shells": "WITH_SHELLS",
         "small_model": "WITH_MODELS",
         "wheel": "WITH_WHEEL",
         "zep": "WITH_ZEP",
@@ -41,7 +42,8 @@ collect_ignore = [
     if wanted not in os.environ
 ]
 """`make deploy-check`, `image`, `ogx`, `models`, `oracles`, `wheel` and `zep` make or install what these tests need,
-and run them; `make monitoring` says what is missing; `make engines` and `make keeping` take their time."""
+and run them; `make monitoring` and `completions` say what is missing; `make engines` and `make keeping` take their
+time."""
 collect_ignore.append("applications")  # tests/e2e/test_applications.py has a pytest of their own run them
 
 _database_numbers = count()

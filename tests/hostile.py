@@ -1,12 +1,30 @@
-"""Answers as no good model gives them: hypothesis makes them, for whatever reads, shows, finds or exports an answer."""
+"""Answers as no good model gives them: hypothesis makes them, for whatever reads, shows, finds or exports an answer.
+
+And how many of such things are made: some in each run of the tests, as many as `HOSTILE_EACH` says by `make hostile`.
+"""
 
 import json
 import os
+from math import ceil
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-TIMES = int(os.environ.get("HOSTILE_TIMES", "1"))
-"""So many times as many as in a usual run; `make hostile` has more."""
+EACH = int(os.environ.get("HOSTILE_EACH", "0"))
+"""Things that each generator makes at least; 0 in a usual run, which makes a few."""
+
+PART = 200
+"""Examples of hypothesis in one test: in parts they run side by side, and none takes minutes."""
+
+
+def seeds(each: int, usual: int = 4) -> range:
+    """Seeds for a test that makes so many things with one of them."""
+    return range(max(usual, ceil(EACH / each)))
+
+
+PARTS = range(max(1, ceil(EACH / PART)))
+
+some_examples = settings(max_examples=PART, deadline=None, suppress_health_check=list(HealthCheck))
 
 OPENINGS = ["[", '{"a":', "> ", "- ", "1. ", "*", "_", "`", "~~", "![", "[a](", "<", "<b>", "|", "&", "\\", "  ", "# "]
 PIECES = [

@@ -23,8 +23,10 @@ SETTINGS: Final = "Settings are read from the environment, and from .env in the 
 FOLDER: Final = "what all is deployed from: schemas, questions, forms and specs are named from there"
 SHELLS: Final = ("bash", "zsh", "fish")
 EVALUATE: Final = (
-    f'{EXAMPLE}eval "$(assistant-worker completion bash)"\n{EXAMPLE}assistant-worker completion fish | source\n\n'
-    "This line belongs into your shell's start-up file, such as .bashrc; with zsh, as with bash."
+    f'{EXAMPLE}eval "$(assistant-worker completion bash)"\n'
+    f'{EXAMPLE}autoload -Uz compinit && compinit && eval "$(assistant-worker completion zsh)"\n'
+    f"{EXAMPLE}assistant-worker completion fish | source\n\n"
+    "The line of your shell belongs into its start-up file, such as .bashrc."
 )
 PROCESSES: Final = (
     "Keys: approval, dadm, decision, decision_frame, parallel_analysis, procurement, quick_decision, red_team, "

@@ -12,7 +12,7 @@ from tests.core.closing import Closing
 from tests.core.rig import Core
 from tests.core.two_engines import BUSINESS_KEYS, INSTANCES, TENANTS, Side, Thing, Token, TwoEngines
 from tests.fakes.instances import Process
-from tests.hostile import TIMES
+from tests.hostile import seeds
 from tests.unit.test_hostile import Maker
 from worker.domain import meta
 from worker.domain.conversations import Subject
@@ -21,15 +21,15 @@ from worker.ending import StillRuns
 from worker.ending.erasing import LANDING_TIME
 from worker.ending.rounds import Kind
 
-SEEDS = 4 if TIMES == 1 else 12 * TIMES
-"""Each takes seconds, and has some 18 orders to erase, with sweeps between them: by 600 seeds it is ten thousand."""
+ORDERS = 18
+"""Orders to erase by one seed, about; it takes seconds."""
 STEPS = 40
 ORDERED = 0.25
 KINDS: list[Kind] = ["keep", "remove", "anonymise"]
 STAY = {Status.STAYS, Status.ACCEPTED}
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", seeds(ORDERS))
 async def test_orders_erase_what_is_their_subjects_and_nothing_else(core: Core, closing: Closing, seed: int) -> None:
     two = TwoEngines(core, closing.database, Maker(seed))
     happens = [two.speak] * 6 + [two.forge] * 3 + [two.finish] * 2

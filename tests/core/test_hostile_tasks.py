@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
-from tests.hostile import TIMES
+from tests.hostile import seeds
 from tests.unit.test_hostile import Maker
 from worker.domain.threads import Answer, Outcome, Question
 from worker.telemetry.logs import Event
@@ -14,7 +14,7 @@ HOSTILE = 60
 UNFORESEEN = {Event.TURN_CRASHED, Event.TIDYING_CRASHED}
 
 
-@pytest.mark.parametrize("seed", range(4 * TIMES))
+@pytest.mark.parametrize("seed", seeds(HOSTILE))
 async def test_healthy_tasks_complete_beside_any_others_and_each_of_those_ends(core: Core, seed: int) -> None:
     make = Maker(seed)
     core.provider.answer = lambda question: answer_of(make, question)

@@ -16,9 +16,15 @@ from worker.demo.jars import cache_directory
 
 ROOT: Final = Path(__file__).parents[2]
 IMAGE: Final = "localhost/assistant-worker"
+EVERYTHING: Final = f"{IMAGE}:everything"
+"""The one with all extras."""
+
+EXTRAS: Final = ("decisions", "documents", "oidc", "otel", "report")
+"""All that the worker uses while it runs."""
+
 RELEASE: Final = "trixie"
 BASE: Final = f"localhost/debian-python:{RELEASE}"
-PROGRAMS: Final = ("debootstrap", "buildah", "podman", "runc")
+PROGRAMS: Final = ("debootstrap", "buildah", "podman", "runc", "curl", "openssl")
 """Each is a Debian package of its own name."""
 
 HANDED_IN: Final = ("/etc/pip.conf", "/etc/ssl/certs", "/usr/local/share/ca-certificates")
@@ -30,11 +36,13 @@ class NotBuilt(Exception):
 
 
 def main() -> int:
-    """Build base and image; 1, and a line on what is wrong, if it cannot be done."""
+    """Build base and images; 1, and a line on what is wrong, if it cannot be done."""
     try:
         _look_around()
         _make_base()
-        _build()
+        _run(*store("podman"), "rm", "--all", "--force", "--time", "1", quiet=True)  # of a run that was killed
+        _build(IMAGE)
+        _build(EVERYTHING, "--build-arg", f"EXTRAS={' '.join(EXTRAS)}")
     except NotBuilt as exc:
         print(f"make image: {exc}", file=sys.stderr)  # noqa: T201 - a command
         return 1
@@ -74,15 +82,15 @@ def _make_base() -> None:
         _run(*store("podman"), "import", "--change", path, str(archive), BASE, quiet=True)
 
 
-def _build() -> None:
-    _run(*store("podman"), "rm", "--all", "--force", "--time", "1", quiet=True)  # of a run that was killed
-    _say("the image, by buildah")
+def _build(image: str, *options: str) -> None:
+    _say(f"{image}, by buildah")
     handed_in = [f"--volume={each}:{each}:ro" for each in HANDED_IN if Path(each).exists()]
     _run(
         *store("buildah"),
         *("bud", "--format", "docker", "--isolation", "chroot", "--network", "host", *handed_in),
         *("--build-arg", f"BASE={BASE}", "--build-arg", f"REVISION={_revision()}"),
-        *("--file", "docker/Dockerfile", "--tag", IMAGE, "."),
+        *options,
+        *("--file", "docker/Dockerfile", "--tag", image, "."),
         quiet=True,
     )
     _run(*store("podman"), "image", "prune", "--force", quiet=True)  # the one that had this name before

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,26 @@ class Stores:
         self.engine.start()
         say("The engine is restored.")
 
+    def lose_engine(self) -> None:
+        """Have the engine begin with an empty database, under its old address."""
+        self.engine.stop()
+        self._run(_without_copy(backups.commands("Restore", "engine.dump")), self.folder)
+        self.engine.start()
+        say("The engine's database is lost: it begins with an empty one.")
+
+    def raise_next_id(self) -> None:
+        """Keep an engine that counts its ids from giving them out again. The engine is stopped meanwhile."""
+        self.engine.stop()
+        self._run(backups.commands("Restore", "next.dbid"), self.folder)
+        self.engine.start()
+
     def copy_transcript(self) -> Path:
         return self._copy(backups.commands("Back up", "transcript.dump"))
 
     def restore_transcript(self, copy: Path | None) -> None:
         """Put a copy in its place; None: an empty database."""
         restoring = backups.commands("Restore", "transcript.dump")
-        if copy is None:
-            restoring = "\n".join(line for line in restoring.splitlines() if "pg_restore" not in line)
-        self._run(restoring, copy or self.folder)
+        self._run(_without_copy(restoring) if copy is None else restoring, copy or self.folder)
         say(f"The transcript {'is lost' if copy is None else 'is restored'}.")
 
     async def copy_redis(self) -> Path:
@@ -114,6 +126,11 @@ class Stores:
             "PGPASSWORD": self.postgresql.password,
         }
         backups.run(commands, here, folder, {**CLEAN_ENVIRONMENT, **told})
+
+
+def _without_copy(restoring: str) -> str:
+    """The commands that leave an empty database."""
+    return "\n".join(line for line in restoring.splitlines() if "pg_restore" not in line)
 
 
 def _words(line: str) -> list[str]:
@@ -207,11 +224,17 @@ def api(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    folder = tmp_path_factory.mktemp("copies")
+    with opened(tmp_path_factory.mktemp("copies")) as stores:
+        yield stores
+
+
+@contextmanager
+def opened(folder: Path, extra: Path | None = None) -> Iterator[Stores]:
+    """Start all three; `extra` as for the engine."""
     with PostgreSQL() as postgresql, Valkey(persistent=True) as valkey:
         database = postgresql.create("engine")
         postgresql.create("record")
-        with Engine(database=database) as engine:
+        with Engine(database=database, extra=extra) as engine:
             yield Stores(postgresql, valkey, engine, folder)
 
 

@@ -9,6 +9,17 @@ import pytest
 from tests.unit.test_cli import COMMANDS
 from worker import cli
 
+CASES = [
+    ("assistant-worker do", {"doctor"}),
+    ("assistant-worker threads e", {"export", "erase"}),
+    ("assistant-worker demo --o", {"--once"}),
+    ("assistant-worker demo --model ", {"scripted", "local"}),
+    ("assistant-worker completion ", {"bash", "zsh", "fish"}),
+    ("assistant-worker threads export --output comp", {"completion.bash"}),
+    ("assistant-worker init be", {"below"}),
+]
+"""What is to be proposed at the end of a line, in a folder that has these; `make completions` asks zsh and fish."""
+
 
 @pytest.fixture(params=cli.SHELLS)
 def script(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> str:
@@ -40,18 +51,7 @@ def completed(folder: Path, line: str) -> set[str]:
     return {each.strip() for each in done.stdout.splitlines()}
 
 
-@pytest.mark.parametrize(
-    ("line", "proposed"),
-    [
-        ("assistant-worker do", {"doctor"}),
-        ("assistant-worker threads e", {"export", "erase"}),
-        ("assistant-worker demo --o", {"--once"}),
-        ("assistant-worker demo --model ", {"scripted", "local"}),
-        ("assistant-worker completion ", {"bash", "zsh", "fish"}),
-        ("assistant-worker threads export --output comp", {"completion.bash"}),
-        ("assistant-worker init be", {"below"}),
-    ],
-)
+@pytest.mark.parametrize(("line", "proposed"), CASES)
 def test_bash_completes_commands_options_choices_and_paths(
     tmp_path: Path, line: str, proposed: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

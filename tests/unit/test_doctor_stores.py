@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from worker.domain.conversations import Session
 from worker.domain.threads import Thread, ThreadKey
 from worker.operate.doctor import compared
@@ -54,6 +56,12 @@ def test_threads_of_instances_that_the_engine_does_not_know_are_named() -> None:
     assert is_fine(compared.instances(threads, {"instance-1"}, {"instance-2": NOW}, 30 * DAY, ALL, NOW))
     told = said(compared.instances(threads, {"instance-1"}, {}, 30 * DAY, ALL, NOW))
     assert told.startswith("1 of 2 threads in Redis are of instances that the engine does not know: instance-2")
+
+
+@pytest.mark.parametrize(("instance", "counted"), [("4711", True), ("instance-1", False)])
+def test_ids_that_an_engine_may_give_out_again_are_said_to_be_dangerous(instance: str, counted: bool) -> None:
+    [found] = compared.instances({ONE: instance}, {}, {}, 30 * DAY, ALL, NOW)
+    assert ("another ENGINE_NAME" in found.advice) is counted
 
 
 def test_threads_past_retention_are_named_a_day_later() -> None:

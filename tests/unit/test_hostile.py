@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.hostile import TIMES
+from tests.hostile import seeds
 from tests.samples import ASSISTANT, HOSTILE_TEXTS, TASK
 from worker import transcript  # noqa: F401 - the settings import it when they need it, which is no step of theirs
 from worker.domain import meta
@@ -44,7 +44,10 @@ from worker.specs import assistants, budgets, providers
 MOST_STEPS = 200_000
 """Calls of functions that one thing may take; the largest of those below take some thousand."""
 
-by_seed = pytest.mark.parametrize("seed", range(4 * TIMES))
+
+def by_seed(count: int) -> pytest.MarkDecorator:
+    """Have so many things made with each seed."""
+    return pytest.mark.parametrize(("seed", "count"), [(seed, count) for seed in seeds(count)])
 
 
 class TooManySteps(AssertionError):
@@ -296,11 +299,11 @@ class Maker(Random):
         return f"---\n{self.choice(fronts)}\n---\n{self.text()}"
 
 
-@by_seed
-def test_any_model_is_read_and_judged_or_a_bad_definition(seed: int) -> None:
+@by_seed(400)
+def test_any_model_is_read_and_judged_or_a_bad_definition(seed: int, count: int) -> None:
     make = Maker(seed)
     served = 0
-    for _ in range(400):
+    for _ in range(count):
         content = make.model()
         copes(definitions.is_readable, content.decode(errors="replace"))
         definition = copes(read_model, content, ours=BadDefinition)
@@ -315,11 +318,11 @@ def test_any_model_is_read_and_judged_or_a_bad_definition(seed: int) -> None:
     assert served > 20, "it is not all refused at the door"
 
 
-@by_seed
-def test_any_properties_and_variables_come_to_a_question_or_an_error_of_ours(seed: int) -> None:
+@by_seed(1000)
+def test_any_properties_and_variables_come_to_a_question_or_an_error_of_ours(seed: int, count: int) -> None:
     make = Maker(seed)
     asked = 0
-    for _ in range(1000):
+    for _ in range(count):
         said, variables = {"service.name": "analyst"} | make.said(), make.variables()
         parameters = frozenset({"prompt", "assistant"} if make.random() < 0.3 else ())
         activity = Activity("frame", "Frame", "t", "Ask.", said, parameters=parameters, loops=make.randint(0, 2))
@@ -359,10 +362,10 @@ def shown_of(task: Task, activity: Activity, wanted: properties.TaskProperties |
     return inputs.whole({name: task.variables.get(name) for name in wanted.inputs}, 2000)
 
 
-@by_seed
-def test_any_answer_is_taken_or_of_the_wrong_form(seed: int) -> None:
+@by_seed(500)
+def test_any_answer_is_taken_or_of_the_wrong_form(seed: int, count: int) -> None:
     make = Maker(seed)
-    for _ in range(500):
+    for _ in range(count):
         wanted = {make.choice(KEYWORDS): make.value() for _ in make.some(3)} or None
         if wanted is not None and copes(schema.flaw, wanted):
             wanted = None
@@ -382,10 +385,10 @@ def take(answer: Answer, form: result.Form) -> None:
             copes(partial(result.variables, spin=spin), checked[0], form, ASSISTANT, story)
 
 
-@by_seed
-def test_any_variable_called_like_our_meta_is_ours_or_nothing(seed: int) -> None:
+@by_seed(1000)
+def test_any_variable_called_like_our_meta_is_ours_or_nothing(seed: int, count: int) -> None:
     make, read = Maker(seed), 0
-    for _ in range(1000):
+    for _ in range(count):
         text = make.changed(META)
         told = copes(meta.read, "frame_meta", text)
         copes(meta.is_broken, "frame_meta", text)
@@ -396,10 +399,10 @@ def test_any_variable_called_like_our_meta_is_ours_or_nothing(seed: int) -> None
     assert read > 100
 
 
-@by_seed
-def test_any_record_of_redis_is_read_or_nobodys_or_a_newer_workers(seed: int) -> None:
+@by_seed(250)
+def test_any_record_of_redis_is_read_or_nobodys_or_a_newer_workers(seed: int, count: int) -> None:
     make, read = Maker(seed), 0
-    for _ in range(250):
+    for _ in range(count):
         for whole, load, dump in RECORDS:
             text = make.changed(whole)
             found = copes(load, text, ours=(CorruptRecord, NewerRecord))
@@ -415,10 +418,10 @@ def test_any_record_of_redis_is_read_or_nobodys_or_a_newer_workers(seed: int) ->
     assert read > 100
 
 
-@by_seed
-def test_any_row_is_read_or_unreadable_and_any_reply_means_something(seed: int) -> None:
+@by_seed(1000)
+def test_any_row_is_read_or_unreadable_and_any_reply_means_something(seed: int, count: int) -> None:
     make = Maker(seed)
-    for _ in range(1000):
+    for _ in range(count):
         raw = make.raw()
         copes(wire.read_task, raw, 0.0, ours=wire.Unreadable)
         copes(wire.read_deployed, {"definition": raw, "instances": 1}, ours=wire.Unreadable)
@@ -430,10 +433,10 @@ def test_any_row_is_read_or_unreadable_and_any_reply_means_something(seed: int) 
         copes(reply.value, list, ours=EngineDown)
 
 
-@by_seed
-def test_any_environment_is_settings_or_mistakes_in_words(seed: int, tmp_path: Path) -> None:
+@by_seed(100)
+def test_any_environment_is_settings_or_mistakes_in_words(seed: int, count: int, tmp_path: Path) -> None:
     make = Maker(seed)
-    for _ in range(100):
+    for _ in range(count):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(tmp_path)
             for name, text in make.environment().items():
@@ -441,21 +444,21 @@ def test_any_environment_is_settings_or_mistakes_in_words(seed: int, tmp_path: P
             copes(read, ours=Permanent)
 
 
-@by_seed
-def test_any_spec_is_an_assistant_or_mistakes_by_line(seed: int, tmp_path: Path) -> None:
+@by_seed(40)
+def test_any_spec_is_an_assistant_or_mistakes_by_line(seed: int, count: int, tmp_path: Path) -> None:
     make = Maker(seed)
-    for _ in range(40):
+    for _ in range(count):
         (tmp_path / "analyst.md").write_bytes(make.spec().encode(errors="replace"))
         specs = copes(assistants.load, tmp_path, ours=Permanent)
         if specs is not None:
             copes(specs.find, make.text(), None, ours=UnknownAssistant)
 
 
-@by_seed
-def test_any_file_of_providers_or_budgets_is_taken_or_mistakes_by_line(seed: int, tmp_path: Path) -> None:
+@by_seed(100)
+def test_any_file_of_providers_or_budgets_is_taken_or_mistakes_by_line(seed: int, count: int, tmp_path: Path) -> None:
     make, taken = Maker(seed), 0
     file = tmp_path / "file.yaml"
-    for _ in range(100):
+    for _ in range(count):
         file.write_bytes(make.file(PROVIDERS))
         found = copes(told_without_secrets, partial(providers.load, file, {"KEY": SECRET}), ours=Permanent)
         file.write_bytes(make.file(BUDGETS))

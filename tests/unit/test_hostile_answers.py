@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from markdown_it import MarkdownIt
 
-from tests.hostile import TIMES, answers
+from tests.hostile import PARTS, answers, some_examples
 from worker.domain.conversations import Message, Page, Role
 from worker.domain.markdown import CONTROL
 from worker.export import as_markdown
@@ -55,6 +55,11 @@ def message(content: str, role: Role = Role.AGENT, *, is_between: bool = False) 
     )
 
 
+@pytest.fixture(params=PARTS)
+def part() -> None:
+    """One of the parts that the examples are made in."""
+
+
 def texts(tree: shapes.Tree) -> Iterator[str]:
     for each in tree:
         if isinstance(each, str):
@@ -63,7 +68,8 @@ def texts(tree: shapes.Tree) -> Iterator[str]:
             yield from texts(each.children)
 
 
-@settings(max_examples=200 * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.usefixtures("part")
+@some_examples
 @given(answers)
 def test_every_answer_is_shown_found_and_cut_out(text: str) -> None:
     kept = clean(text)
@@ -75,7 +81,8 @@ def test_every_answer_is_shown_found_and_cut_out(text: str) -> None:
     assert all(each.isalnum() for each in found.split())
 
 
-@settings(max_examples=200 * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.usefixtures("part")
+@some_examples
 @given(answers)
 def test_no_word_of_an_answer_is_missing_where_it_is_shown(text: str) -> None:
     tree = shapes.answer(f"{clean(text)} last word")
@@ -146,7 +153,8 @@ def test_what_there_is_no_room_to_lay_out_is_shown_as_it_is(monkeypatch: pytest.
     assert trees == [shapes.answer("**a**"), shapes.plain("**b**"), shapes.answer("c"), shapes.plain("*d*")]
 
 
-@settings(max_examples=200 * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.usefixtures("part")
+@some_examples
 @given(answers)
 def test_an_export_to_be_read_loads_nothing_and_has_no_headings_but_its_own(text: str) -> None:
     said = replace(message(clean(text)), activity_name=clean(text), model=clean(text))

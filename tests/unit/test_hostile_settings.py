@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import TIMES
+from tests.hostile import seeds
 from tests.unit.test_hostile import Maker
 from worker import bootstrap, cli
 from worker.errors import Permanent
@@ -92,7 +92,7 @@ def empty_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (folder / "analyst.md").write_text('---\nname: analyst\nversion: "1.0"\nmodel: m\n---\nYou answer.\n', "utf-8")
 
 
-@pytest.mark.parametrize("seed", range(4 * TIMES))
+@pytest.mark.parametrize("seed", seeds(ENVIRONMENTS))
 def test_any_environment_is_refused_in_words_or_looked_at(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     make, looked_at = Maker(seed), 0
     for _ in range(ENVIRONMENTS):

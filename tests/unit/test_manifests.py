@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator, ValidationError
 from pydantic import SecretStr
 
 from tests.deployed import FILE, MARGIN_SECONDS, read, unknown
+from tests.image.build import EXTRAS
 from worker.settings import Settings
 from worker.specs import assistants
 from worker.telemetry.metrics import ASKS_WAITING
@@ -84,6 +85,15 @@ def test_the_image_sets_what_the_worker_knows() -> None:
 
     assert unknown(set(told) - {"PATH", "HOME", "PYTHONUNBUFFERED"}) == []
     assert not [name for name in told if name in SECRETS], "what is set cannot be told by a file"
+
+
+def test_the_guide_s_image_with_everything_has_each_extra_but_the_demo_s_as_the_one_that_is_run() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = sorted(project["optional-dependencies"].keys() - {"demo"})
+
+    assert re.findall(r'--build-arg EXTRAS="(.+?)"', INSTALL) == [" ".join(extras)]
+    assert list(EXTRAS) == extras
+    assert all((ROOT / "docker" / "requirements" / f"{each}.txt").exists() for each in extras)
 
 
 def test_the_cluster_sets_what_the_worker_knows_and_takes() -> None:

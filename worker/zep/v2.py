@@ -97,7 +97,8 @@ class V2:
         if reply.missing:
             return False
         # Threads carry no metadata: whose one is that has our id, its user says.
-        if reply.table().get("user_id") not in {None, user.id}:
+        # Not by a set: a bent reply may have a list there.
+        if reply.table().get("user_id") not in (None, user.id):
             raise MemoryRefused(f"another user of Zep's has the thread {thread}")
         return True
 

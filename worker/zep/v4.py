@@ -150,7 +150,8 @@ class V4:
 
     async def _exists(self, user: User, thread: str) -> bool:
         reply = await self._send("GET", "threads", thread)
-        return not reply.missing and reply.table().get("user_uuid") in {None, user.id}
+        # Not by a set: a bent reply may have a list there.
+        return not reply.missing and reply.table().get("user_uuid") in (None, user.id)
 
     async def _learn(self, user: User) -> None:
         """Know all threads of a user again."""

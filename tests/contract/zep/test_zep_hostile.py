@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from tests.contract.zep.rig import ANN, BEN, Rig, memo
-from tests.hostile import TIMES
+from tests.hostile import seeds
 from tests.unit.test_hostile import Maker
 from worker.domain.memory import Fact, MemorySubject
 from worker.errors import MemoryDown, MemoryRefused
@@ -64,7 +65,7 @@ class Bent:
         return [self.bend(each) for each in said] if isinstance(said, list) else said
 
 
-@pytest.mark.parametrize("seed", range(2 * TIMES))
+@pytest.mark.parametrize("seed", seeds(2 * CALLS, usual=2))  # in two dialects
 async def test_whatever_zep_answers_is_its_ports_error_or_facts_of_the_subject(
     rig: Rig, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,26 @@ async def test_whatever_zep_answers_is_its_ports_error_or_facts_of_the_subject(
             assert OF_BEN not in fact.text
             assert fact.at.isoformat()
     assert worked > CALLS / 5, "it is not all refused at the door"
+
+
+@pytest.mark.parametrize("odd", [[], {"a": 1}, 7])
+async def test_a_thread_whose_user_is_no_name_is_not_taken_for_ours(
+    rig: Rig, odd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.memory.remember(memo("1" * 12))
+    [ours] = rig.zep.threads
+    read = transport._read
+
+    def bent(status: int, headers: Mapping[str, str], content: bytes | None) -> transport.Reply:
+        said = json.loads(content) if content else None
+        if isinstance(said, dict) and ("user_uuid" in said or {"user_id", "messages"} <= said.keys()):
+            said |= dict.fromkeys({"user_uuid", "user_id"} & said.keys(), odd)
+        return read(status, headers, json.dumps(said).encode() if content else content)
+
+    monkeypatch.setattr(transport, "_read", bent)
+    with suppress(MemoryDown, MemoryRefused):
+        await (await rig.another()).remember(memo("2" * 12))
+    assert {each.metadata["ref"] for each in ours.messages} == {"1" * 12}
 
 
 async def call(zep: ZepMemory, make: Maker) -> list[Fact]:

@@ -23,6 +23,11 @@ _RENEW = (
     "which do not know what was said since: have them replaced by ones that are told what the transcript has, with "
     "`assistant-worker threads renew THREAD`; `threads list` shows the ids."
 )
+_COUNTED = (
+    " Its ids are numbers, which an engine that was lost or restored gives out again, and a new instance then goes on "
+    "with a lost one's conversation and answers. Before anything is started there, give a lost engine another "
+    "ENGINE_NAME; docs/backup.md says what to do for a restored one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ def instances(
             "engines go by one ENGINE_NAME. If it is one of the last two, mend that within a day. Otherwise nothing is "
             "to do: after a day they count as over, and go when RETENTION_THREADS_DAYS says so."
         )
+        if any(threads[key].isdecimal() for key in unknown):
+            advice += _COUNTED
         found.append(_finding("instances", Level.WARNING, said, advice))
     if due:
         said = f"{sample.of(len(due))} threads in Redis should have been erased a day ago or more: {_such(due)}"

@@ -604,6 +604,7 @@ async def test_the_transcripts_tables_and_what_waits_for_it_are_told(kept: Rig) 
 
 async def test_the_transcript_is_looked_at_and_nothing_is_made(kept: Rig, tmp_path: Path) -> None:
     file = tmp_path / "transcript.db"
+    file.unlink()
     url = kept.settings["transcript_url"]
 
     assert "none yet" in row(await seen(kept), "transcript", "kept").said

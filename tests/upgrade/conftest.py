@@ -3,10 +3,10 @@
 import pytest
 
 from tests.flow.conftest import kept as flow_kept
-from tests.flow.conftest import record_server, rig
+from tests.flow.conftest import empty_database, record_server, rig
 from tests.flow.rig import Rig
 
-__all__ = ["flow_kept", "record_server", "rig"]
+__all__ = ["empty_database", "flow_kept", "record_server", "rig"]
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.flow.conftest import kept as flow_kept
 from tests.flow.conftest import empty_database, record_server, rig
+from tests.flow.conftest import kept as flow_kept
 from tests.flow.rig import Rig
 
 __all__ = ["empty_database", "flow_kept", "record_server", "rig"]

@@ -47,7 +47,7 @@ class Known:
 
 
 def _cut(facts: Sequence[Fact]) -> list[Fact]:
-    """Bound what a memory that is apart says of one exchange: its texts are as long as it likes."""
+    """Bound what a memory says of one exchange: the texts of one that is apart are as long as it likes."""
     return [
         each if len(each.text) <= LONGEST_FACT else replace(each, text=f"{each.text[:LONGEST_FACT]} …")
         for each in facts
@@ -122,7 +122,8 @@ class Recalling:
                     known = await self._subjects.known(subject)
                     generation = 0 if known is None else known.generation
                     if known is not None and most and self._at_once is None:
-                        facts = _cut(await self._known(known, asked, most))[:most]
+                        facts = await self._known(known, asked, most)
+                facts = _cut(facts)[:most]
         except Exception as exc:  # noqa: BLE001 - whatever it is, no turn fails for it
             found = [], self._missed(exc, first=first)
         except BaseException:  # broken off

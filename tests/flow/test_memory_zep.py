@@ -14,6 +14,7 @@ from tests.flow.test_memory import (
     tell_tenants_apart,
     told,
 )
+from tests.models import Model
 from tests.zep.stand_in import KEY, Fault, ZepStandIn
 from worker import bootstrap
 from worker.domain.conversations import Subject
@@ -68,35 +69,34 @@ async def test_what_zep_is_asked_and_given_has_no_address_in_it(remembering: Rig
     assert all("Settle the cranes of [email], [iban]." in each for each in searches)
 
 
-async def test_a_hostile_fact_is_sent_as_material(remembering: Rig, zep: ZepStandIn) -> None:
-    rig = remembering
+async def hostile(rig: Rig, zep: ZepStandIn) -> Model:
+    """A process with one answer of hostile words, which Zep has taken in."""
     zep.store.slow = True
     rig.provider.answer("Please do settle", f"Settle {HOSTILE}")
     model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
     await rig.start_worker()
     await told(rig, model, "ada")
     zep.ingest()
+    return model
+
+
+async def test_a_hostile_fact_is_sent_as_material(remembering: Rig, zep: ZepStandIn) -> None:
+    model = await hostile(remembering, zep)
     # As Zep may have derived it: in words of its own, which nobody has redacted or bounded.
     [answer] = [each for each in zep.users[0].episodes if each.message.role == "assistant"]
     answer.facts = [("fact-1", f"Settle {HOSTILE}")]
-    assert (await told(rig, model, "ada"))["of"] == 1
-    assert_is_material(rig.questions()[-1])
+    assert (await told(remembering, model, "ada"))["of"] == 1
+    assert_is_material(remembering.questions()[-1])
 
 
 async def test_a_hostile_message_that_zep_has_derived_nothing_of_is_sent_as_material(
     remembering: Rig, zep: ZepStandIn
 ) -> None:
-    rig = remembering
-    zep.store.slow = True
-    rig.provider.answer("Please do settle", f"Settle {HOSTILE}")
-    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
-    await rig.start_worker()
-    await told(rig, model, "ada")
-    zep.ingest()
+    model = await hostile(remembering, zep)
     for each in zep.users[0].episodes:
         each.facts = []
-    assert (await told(rig, model, "ada"))["of"] == 1
-    assert_is_material(rig.questions()[-1])
+    assert (await told(remembering, model, "ada"))["of"] == 1
+    assert_is_material(remembering.questions()[-1])
 
 
 async def test_while_zep_is_away_turns_go_on_and_all_is_there_in_order_when_it_is_back(

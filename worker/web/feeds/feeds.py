@@ -239,8 +239,8 @@ class Feeds:
         """
         changed = {name: each for name, each in topic.newest.items() if each.asked != known.get(name, AsksSeen())}
         hidden = {name for name, each in changed.items() if not each.is_within(within)}
-        if within.definitions is not None and changed.keys() - hidden:
-            hidden |= {*await self._hidden(frozenset(changed.keys() - hidden), within)}
+        if within.definitions is not None and (shown := frozenset(changed.keys() - hidden)):
+            hidden |= {*await self._hidden(shown, within)}
         return {name: each.asked for name, each in changed.items()}, hidden
 
     async def _hidden(self, sessions: frozenset[str], within: Limits) -> Collection[str]:

@@ -45,6 +45,7 @@ WorkerError
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
+│   ├── IdsRepeated         the engine has given out an id again, under which another instance's conversation is kept
 │   ├── HistoryMissing      a new thread has to know what was said before, and that is nowhere
 │   ├── AskedOtherwise      a person's message came before under the same id, with another text
 │   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
@@ -271,6 +272,20 @@ class HistoryMissing(Permanent):
     """No thread is made that would know nothing, and has to know; the text says what can be done."""
 
     excludes_call = True
+
+
+class IdsRepeated(Permanent):
+    """What is kept under these ids is of an instance that the engine has forgotten, as it was lost or restored."""
+
+    excludes_call = True
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(
+            f"the engine has given out the id of this task, or of instance {instance}, before: what is kept under it "
+            "was said to another one, which is lost. Before anything else is started let the engine count on from "
+            "where it never was, or give its workers another ENGINE_NAME (docs/backup.md, engines that count their "
+            f"ids); for this one alone `assistant-worker threads erase {instance} --force` ends what is kept"
+        )
 
 
 class StopOfOthers(Permanent):

@@ -12,11 +12,12 @@ from worker.engine.reads import MOST_RESTARTS
 DENIED, FINE = http(403, own_error("AuthorizationException")), http(200, "[]")
 GONE = http(404, own_error())
 MODEL = bpmn(ServiceTask("step", "topic"))
+BEGAN = "2026-05-04T09:00:00.000+0000"
 
 
-def row(began_at: str = "start", restarted_from: str | None = None) -> bytes:
+def row(began_with: str = "start", restarted_from: str | None = None) -> bytes:
     """One instance in the history."""
-    said = {"startActivityId": began_at, "processDefinitionId": f"{MODEL.key}:1:1"}
+    said = {"startActivityId": began_with, "startTime": BEGAN, "processDefinitionId": f"{MODEL.key}:1:1"}
     return http(200, json.dumps(said | ({"restartedProcessInstanceId": restarted_from} if restarted_from else {})))
 
 
@@ -41,6 +42,19 @@ async def test_an_instance_is_asked_once_where_it_came_from(replies: list[bytes]
         assert asked == len(replies) + 1
         assert await engine.origin("new") == origin
         assert len(server.requests) == asked
+
+
+@pytest.mark.parametrize(("reply", "began"), [(row(), BEGAN), (GONE, "")])
+async def test_when_an_instance_began_is_asked_each_time(reply: bytes, began: str) -> None:
+    """Its id may be another instance's by now."""
+    async with literal(reply, reply) as server, open_engine(server.url) as engine:
+        assert await engine.began_at("new") == await engine.began_at("new") == began
+        assert len(server.requests) == 2
+
+
+async def test_a_history_that_may_not_be_read_does_not_say_when_an_instance_began() -> None:
+    async with literal(DENIED, FINE) as server, open_engine(server.url) as engine:
+        assert await engine.began_at("new") == ""
 
 
 @pytest.mark.parametrize("no", [[GONE], [DENIED, FINE], [row("step", "a"), DENIED, FINE]])

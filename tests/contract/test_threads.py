@@ -26,11 +26,12 @@ from worker.domain.threads import (
     Past,
     Remembered,
     Said,
+    Stamps,
     Standing,
     Thread,
     ThreadKey,
 )
-from worker.errors import StoreDown, ThreadGone
+from worker.errors import IdsRepeated, StoreDown, ThreadGone
 from worker.redis import RedisThreadIndex, RedisThreads, open_redis, store
 from worker.redis.connect import Client
 from worker.redis.keys import Keys
@@ -557,10 +558,26 @@ async def test_a_step_repeated_after_a_lost_reply_changes_nothing_more(
 async def test_enter_repeated_after_a_lost_reply_takes_the_same_hold(threads: RedisThreads, redis: Redis) -> None:
     keys = Keys.of("test", KEY)
     names = [keys.turn("t"), keys.hold, keys.thread, keys.said, keys.refused]
-    args = ("t", "token", 1000, 1000, "", 1000)
+    args = ("t", "token", 1000, 1000, "", 1000, "made", "began")
 
     assert await threads._run("enter", names, *args) == await threads._run("enter", names, *args)
     assert await redis.hget(keys.hold, "token") == "token"
+
+
+async def test_what_is_kept_under_ids_that_come_again_is_handed_to_nobody(threads: RedisThreads, redis: Redis) -> None:
+    first = await threads.enter(KEY, "task-1", stamps=Stamps("monday", "sunday"))
+    assert isinstance(first, Entered)
+    await threads.bind(first.hold, Thread("conv_1", 1), 0, began_at="sunday")
+    await threads.leave(first.hold, asked=False, trouble=False)
+    before = await state(redis)
+
+    for task, stamps in [("task-1", Stamps("tuesday", "sunday")), ("task-2", Stamps("tuesday", "tuesday"))]:
+        with pytest.raises(IdsRepeated, match="has given out the id"):
+            await threads.enter(KEY, task, stamps=stamps)
+    assert await state(redis) == before
+
+    # Who does not know when they were made is told all, as by the worker before.
+    assert isinstance(await threads.enter(KEY, "task-1", stamps=Stamps("monday")), Entered)
 
 
 @pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"schema":1}', "x" * 100_000, "[" * 100_000])

@@ -53,6 +53,7 @@ class World:
         self.processes: dict[str, Process | None] = {}
         self.past = Past()
         self.origins: dict[str, Origin | None] = {}
+        self.began: dict[str, str] = {}
         self.spin = True
         self.most_bytes = 1_000_000
         self.news = asyncio.Event()
@@ -236,6 +237,10 @@ class FakeEngine:
     async def origin(self, process_instance_id: str) -> Origin | None:
         await self.script.reach("origin", process_instance_id)
         return self.world.origins.get(process_instance_id, Origin())
+
+    async def began_at(self, process_instance_id: str) -> str:
+        await self.script.reach("began_at", process_instance_id)
+        return self.world.began.get(process_instance_id, "")
 
     async def resource(self, definition_id: str, name: str) -> str:
         await self.script.reach("resource", definition_id, name)

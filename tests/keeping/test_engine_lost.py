@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.flow.test_calls import set_retries, until_incident
 from tests.flow.test_ending import Hands, hands
 from tests.keeping.conftest import STEPS, Stores, Town, opened, say
 from tests.models import unique
@@ -121,9 +122,12 @@ async def test_the_worker_goes_on_on_the_empty_engine_and_what_was_said_before_e
 
 @pytest.mark.parametrize("stores", ["numbered"], indirect=True)
 @pytest.mark.parametrize("renamed", [True, False])
-async def test_where_ids_are_counted_only_a_new_engine_name_keeps_new_instances_from_old_conversations(
+async def test_where_ids_are_counted_no_new_instance_goes_on_with_the_conversation_of_a_lost_one(
     town: Town, *, renamed: bool
 ) -> None:
+    """Given an empty engine that gives out an id again; then its task is an incident, which the command that it names
+    ends, and others are done meanwhile; under another engine's name it is done at once.
+    """
     town.stores.lose_engine()  # so that it counts from the beginning, whatever other tests have made
     old = set(await town.start(2))
     await town.work("frame", until="evaluate")
@@ -140,10 +144,24 @@ async def test_where_ids_are_counted_only_a_new_engine_name_keeps_new_instances_
         assert len(town.instances) < MANY, "no id comes again"
         await town.start(1)
     [again] = old & set(town.instances)
+    say(f"The empty engine has given out {again} again.")
+    if not renamed:
+        topics = ",".join(f"{town.rig.topic}-{step}" for step in STEPS)
+        worker = await town.rig.start_worker(topics=topics)
+        message = (await until_incident(town.rig, again))["incidentMessage"]
+        assert f"of instance {again}, before" in message
+        assert f"threads erase {again} --force" in message
+        for instance in set(town.instances) - old:
+            await town.rig.rest.wait_for_end(instance, 60)
+        assert set(asked) <= set(town.asked()), "nothing is asked on an old conversation"
+        await worker.stop()
+        async with hands(town.rig) as hand:
+            assert (await hand.eraser.erase(of(town, again), force=True)).open == ()
+        await set_retries(town.rig, again, 1)
+        say("Its first task was an incident until what was kept under the id was erased.")
     await town.work(*STEPS, until=None, instances=[again])
-    is_apart = all(town.asked()[name] == questions for name, questions in asked.items())
-    assert is_apart is renamed
-    say(f"The empty engine has given out {again} again: {'apart from' if is_apart else 'on'} the old conversation.")
+    assert all(town.asked()[name] == questions for name, questions in asked.items())
+    say(f"{again} has ended, apart from the old conversation.")
 
 
 @pytest.mark.parametrize("stores", ["numbered"], indirect=True)

@@ -446,6 +446,21 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamps:
+    """When the engine made a task, and the instance whose thread it is, in its own words.
+
+    They tell both from earlier ones of the same ids, which an engine that counts its ids gives out again where its
+    database is lost or restored. Empty where ids are never given out again, and where nobody can tell.
+    """
+
+    task: str = ""
+    instance: str = ""
+
+
+UNSTAMPED = Stamps()
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """The right to start a turn on a thread, for one task. The token tells it from every other hold."""
 

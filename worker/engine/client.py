@@ -276,6 +276,10 @@ class RestEngine:
         except ReadRefused:  # for want of a right or of a history, which may be mended
             return None
 
+    async def began_at(self, process_instance_id: str) -> str:
+        """See `ports.engine.Engine.began_at`. Asked each time: what was known may be of another, see there."""
+        return await self._reads.began_at(process_instance_id)
+
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.engine.Engine.resource`."""
         return await self._resources.get((definition_id, name))

@@ -167,6 +167,15 @@ class Reads:
             row = await self.get(f"{path}{quote(latest, safe='')}", "the history", dict)
         return Past(tuple(found), str(own.get("startActivityId")), str(own.get("processDefinitionId")))
 
+    async def began_at(self, process_instance_id: str) -> str:
+        """See `ports.engine.Engine.began_at`."""
+        path = f"/history/process-instance/{quote(process_instance_id, safe='')}"
+        try:
+            row = await self.get(path, "the history", dict)
+        except ReadRefused:  # for want of a right or of a history
+            return ""
+        return str(row.get("startTime") or "") if row else ""
+
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.engine.Engine.resource`."""
         row = await self._definition(definition_id)

@@ -104,6 +104,13 @@ class Engine(Protocol):
         """Say where this instance came from, which its history alone knows; None if nobody can tell."""
         ...
 
+    async def began_at(self, process_instance_id: str) -> str:
+        """When this instance was started, in the engine's words; empty where its history does not say.
+
+        Where ids are counted, and the database was lost or restored, it may be another instance than a moment ago.
+        """
+        ...
+
     async def resource(self, definition_id: str, name: str) -> str:
         """Text of a file that was deployed with the definition. Raises BadDefinition when there is none, TaskLost."""
         ...

@@ -7,6 +7,7 @@ from typing import Protocol
 from worker.domain.exchanges import Exchange
 from worker.domain.threads import (
     NOTHING,
+    UNSTAMPED,
     Answer,
     Cut,
     Decision,
@@ -17,6 +18,7 @@ from worker.domain.threads import (
     Past,
     Remembered,
     Seed,
+    Stamps,
     Standing,
     Thread,
     ThreadKey,
@@ -31,7 +33,13 @@ class Threads(Protocol):
     """
 
     async def enter(
-        self, key: ThreadKey, task_id: str, retries: int | None = None, *, stands_back: bool = False
+        self,
+        key: ThreadKey,
+        task_id: str,
+        retries: int | None = None,
+        *,
+        stamps: Stamps = UNSTAMPED,
+        stands_back: bool = False,
     ) -> Entry:
         """Read journal, hold and map, and take the hold unless the task is answered, or its thread is busy.
 
@@ -42,7 +50,7 @@ class Threads(Protocol):
         Any other hold of its own a task that comes again takes over: the engine gave the task to us, so its earlier
         worker has lost it, and starts no call any more. `retries` are those that it came with, None before its first
         failure: more than were noted are a person's doing, and its calls and its trouble count from 0 again. Raises
-        NewerRecord, with nothing changed.
+        NewerRecord, and IdsRepeated where what is noted is of other `stamps` than these, each with nothing changed.
         """
         ...
 
@@ -61,6 +69,7 @@ class Threads(Protocol):
         cuts: Sequence[Cut] = (),
         rewound: str = "",
         order: str = "",
+        began_at: str = "",
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
@@ -71,6 +80,7 @@ class Threads(Protocol):
         was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
         `tokens` is what the thread begins with, `memory` what that is of what was said before. `cuts` take
         the place of those that are noted, if there are any. `rewound` are the words of the order that it is made for.
+        `began_at` is the stamp of the instance whose thread it is, empty where that is not known.
         """
         ...
 

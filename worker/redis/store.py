@@ -10,6 +10,7 @@ import structlog
 from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import (
     OPENAI,
+    UNSTAMPED,
     Answer,
     Answered,
     Asked,
@@ -23,12 +24,13 @@ from worker.domain.threads import (
     Memory,
     Past,
     Remembered,
+    Stamps,
     Standing,
     Thread,
     ThreadKey,
 )
 from worker.domain.watching import Speaker
-from worker.errors import NewerRecord, ThreadGone
+from worker.errors import IdsRepeated, NewerRecord, ThreadGone
 from worker.redis.connect import Client
 from worker.redis.formats import (
     CorruptMap,
@@ -79,7 +81,13 @@ class RedisThreads:
         self._sinks = tuple(sinks)
 
     async def enter(
-        self, key: ThreadKey, task_id: str, retries: int | None = None, *, stands_back: bool = False
+        self,
+        key: ThreadKey,
+        task_id: str,
+        retries: int | None = None,
+        *,
+        stamps: Stamps = UNSTAMPED,
+        stands_back: bool = False,
     ) -> Entry:
         """See `ports.threads.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
         keys = Keys.of(self._prefix, key)
@@ -89,7 +97,8 @@ class RedisThreads:
         names = [*kinds]
         hold = Hold(key, task_id, uuid4().hex)
         refused_for = "" if stands_back else ms(REFUSED_FOR)
-        args = (task_id, hold.token, self._lease, self._keep, _text(retries), refused_for)
+        told = (_text(retries), refused_for, stamps.task, stamps.instance)
+        args = (task_id, hold.token, self._lease, self._keep, *told)
         try:
             return _entry(hold, await self._run("enter", names, *args))
         except NewerRecord as exc:
@@ -116,12 +125,13 @@ class RedisThreads:
         cuts: Sequence[Cut] = (),
         rewound: str = "",
         order: str = "",
+        began_at: str = "",
     ) -> bool:
         """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
         noted = "" if memory in {None, "whole"} else f"{memory}:{hold.task_id}"
         left, cut = dump_former(former, why) if former else "", dump_cuts(cuts) if cuts else ""
-        told: list[str | int] = [left, tokens, noted, cut, rewound, order, *map(dump_turn, said)]
+        told: list[str | int] = [left, tokens, noted, cut, rewound, order, began_at, *map(dump_turn, said)]
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -278,6 +288,8 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
             return Answered(load(answer), _attempt(attempt), repair, calls, call, *known)
         case ["newer"]:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
+        case ["another"]:
+            raise IdsRepeated(hold.key.scope)
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:

@@ -11,7 +11,7 @@ from worker.domain.memory import MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Definition, Task, thread_variable_name
-from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Answer, Assistant, ThreadKey
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, UNSTAMPED, Answer, Assistant, Stamps, ThreadKey
 from worker.errors import BadDefinition, BadInput, UnknownAssistant
 from worker.modelling import properties, questions, result, schema
 from worker.modelling.properties import TaskProperties
@@ -33,7 +33,8 @@ class Assignment:
     """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
 
     `seat` is what it has of its provider's limits, `known` what is remembered of whom it is about, `attached` what goes
-    along with its question, `words` what the assistant's files are searched for.
+    along with its question, `words` what the assistant's files are searched for, `stamps` what tells it and the key's
+    instance from earlier ones of the same ids.
     """
 
     task: Task
@@ -44,6 +45,7 @@ class Assignment:
     key: ThreadKey
     variable: ThreadVariable | None
     seat: Seat
+    stamps: Stamps = UNSTAMPED
     counters: tuple[Counter, ...] = ()
     known: Known = NOTHING
     attached: tuple[Attachment, ...] = ()
@@ -83,6 +85,7 @@ class Assignment:
             fits=self._fits if self.form.is_json else None,
             attached=self.attached,
             words=self.words,
+            began_at=self.stamps.instance,
         )
 
     def _fits(self, answer: Answer) -> bool:
@@ -122,7 +125,15 @@ class Assigning:
         known = await self._known(task, activity, properties.check_memory(wanted, assistant.memory))
         facts.recalled = known.recalled
         counters = await self._counters(task, assistant)
-        return Assignment(task, activity, wanted, assistant, form, key, variable, seat, counters, known)
+        stamps = await self._stamps(task, key)
+        return Assignment(task, activity, wanted, assistant, form, key, variable, seat, stamps, counters, known)
+
+    async def _stamps(self, task: Task, key: ThreadKey) -> Stamps:
+        """Have what tells the task and its instance from earlier ones; nothing where ids are no mere numbers."""
+        if not task.process_instance_id.isdecimal():
+            return UNSTAMPED
+        began_at = await self._engine.began_at(key.scope) if key.scope.isdecimal() else ""
+        return Stamps(task.created_at.isoformat(), began_at)
 
     async def _known(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
         """Recall before anybody could wait for the thread; not where nobody has asked for it."""

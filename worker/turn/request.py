@@ -71,7 +71,8 @@ class Request:
     said before, and knows nothing. `recalled` is what its text shows of what is remembered of others like it, and
     `remember` of whom its answer is to be, if it `fits` the form, which may take
     seconds to tell. What is `attached` goes along with the text. `words` are what the assistant's files are searched
-    for, put together only where there are any; the text, where nothing is said.
+    for, put together only where there are any; the text, where nothing is said. `began_at` is the stamp of the instance
+    whose thread it is, see `domain.threads.Stamps`.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Request:
     fits: Callable[[Answer], bool] | None = None
     attached: tuple[Attachment, ...] = ()
     words: Callable[[], str] | None = None
+    began_at: str = ""
 
     @property
     def tokens(self) -> int:

@@ -182,7 +182,7 @@ class Turn:
         with facts.phase("enter"):
             # The seat before the hold: who waits for one must not keep the thread from others.
             await assignment.seat.take(provider, assignment.assistant, size(assignment.activity.documentation))
-            return await self._threads.enter(assignment.key, task.id, task.retries)
+            return await self._threads.enter(assignment.key, task.id, task.retries, stamps=assignment.stamps)
 
     async def _judged(
         self, assignment: Assignment, entry: Answered | Entered, facts: TurnFacts, answer: Answer

@@ -288,6 +288,7 @@ class ThreadTurn:
             cuts=cuts,
             rewound=self._rewound(),
             order=self.entry.order,
+            began_at=self.request.began_at,
         ):
             self.bound = thread
             return True

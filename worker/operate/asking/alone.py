@@ -82,6 +82,10 @@ class FileEngine:
     async def origin(self, _: str) -> None:
         """Know nothing of any instance before."""
 
+    async def began_at(self, _: str) -> str:
+        """Know of no instance."""
+        return ""
+
     async def variable(self, _: str, __: str) -> None:
         """Know of no thread of before."""
 

@@ -24,9 +24,9 @@ _RENEW = (
     "`assistant-worker threads renew THREAD`; `threads list` shows the ids."
 )
 _COUNTED = (
-    " Its ids are numbers, which an engine that was lost or restored gives out again, and a new instance then goes on "
-    "with a lost one's conversation and answers. Before anything is started there, give a lost engine another "
-    "ENGINE_NAME; docs/backup.md says what to do for a restored one."
+    " Its ids are numbers, which an engine that was lost or restored gives out again, and a task of a new instance "
+    "with a lost one's id is an incident. Before anything is started there, give a lost engine another ENGINE_NAME; "
+    "docs/backup.md says what to do for a restored one."
 )
 
 

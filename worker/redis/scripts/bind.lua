@@ -6,8 +6,8 @@
 --         what is to be known of the thread that it replaces and that is still there ('': nothing),
 --         tokens that it begins with, what it knows of before with the task that it is made for ('': all of it),
 --         what is not told any more of what was said under this key ('': as before), the words of the order to rewind that
---         it is made for ('': none), the order to leave the thread before as it was read ('': none), then turns that the
---         history begins with
+--         it is made for ('': none), the order to leave the thread before as it was read ('': none),
+--         when the engine made the instance whose thread it is ('': not known), then turns that the history begins with
 -- returns 1 | 0 (refused, nothing written: also where a newer worker wrote the map)
 -- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
@@ -50,12 +50,15 @@ end
 if ARGV[13] ~= '' then
   redis.call('HSET', KEYS[2], 'rewound:' .. ARGV[2], ARGV[13])
 end
+if ARGV[15] ~= '' then
+  redis.call('HSET', KEYS[2], 'began', ARGV[15])
+end
 redis.call('DEL', KEYS[3])
-for index = 15, #ARGV do
+for index = 16, #ARGV do
   redis.call('RPUSH', KEYS[3], ARGV[index])
 end
-if #ARGV >= 15 then
-  redis.call('HSET', KEYS[2], 'turns', #ARGV - 14)
+if #ARGV >= 16 then
+  redis.call('HSET', KEYS[2], 'turns', #ARGV - 15)
   redis.call('PEXPIRE', KEYS[3], ARGV[5])
 end
 if ARGV[7] ~= '' then

@@ -3,8 +3,10 @@
 -- task waits for more than one of those.
 -- KEYS    turn, hold, thread, history, tasks that were refused, by when that is forgotten
 -- ARGV    task id, token, lease ms, thread ttl ms, retries that the engine has left for the task ('': it has not failed),
---         ms that a refused task is remembered ('': it is no task, but what a person asks)
+--         ms that a refused task is remembered ('': it is no task, but what a person asks),
+--         when the engine made the task, when the instance whose thread it is (each '': not compared)
 -- returns {'newer'} (a newer worker wrote it: nothing was changed) |
+--         {'another'} (the journal has another task of this id, or the map a thread of another instance: nothing was changed) |
 --         {'answered', attempt, answer, what this attempt had to put right ('': nothing), calls,
 --          token of the hold under which the last call was made ('': not known), memory, order to rewind and persons heard as below} |
 --         {'busy'} |
@@ -26,6 +28,12 @@ for index = 1, 3, 2 do -- a hold is the same in all versions: it keeps them out 
   if schema and schema ~= '1' then
     return {'newer'}
   end
+end
+if ARGV[7] ~= '' and (redis.call('HGET', KEYS[1], 'made') or ARGV[7]) ~= ARGV[7] then
+  return {'another'}
+end
+if ARGV[8] ~= '' and (redis.call('HGET', KEYS[3], 'began') or ARGV[8]) ~= ARGV[8] then
+  return {'another'}
 end
 local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response', 'repair', 'retries', 'calls', 'dropped', 'counted', 'memory')
 local attempt = turn[2] or '1'
@@ -87,6 +95,9 @@ if turn[7] and turn[7] ~= ARGV[2] then
   deaths = deaths + 1
 end
 redis.call('HSET', KEYS[1], 'open', ARGV[2], 'deaths', deaths)
+if ARGV[7] ~= '' then
+  redis.call('HSET', KEYS[1], 'made', ARGV[7])
+end
 if retries then
   redis.call('HSET', KEYS[1], 'retries', retries)
 end

@@ -50,6 +50,16 @@ async def test_a_probe_in_vain_leaves_the_next_one_to_a_worker_that_waits(redis:
     assert told(await two.look(probes=True))[3:] == (3, True)
 
 
+async def test_workers_that_have_probed_in_vain_do_not_take_turns_while_another_waits(redis: Client) -> None:
+    one, two, other = (at(redis, name) for name in ("one", "two", "other"))
+    await one.note("away", "no connection", 0)
+    for number, each in enumerate((one, two), 1):
+        assert told(await each.look(probes=True))[4] is True
+        assert told(await other.look(probes=True))[4] is False
+        await each.failed("away", "no connection", number)
+    assert [told(await each.look(probes=True))[4] for each in (one, two, other)] == [False, False, True]
+
+
 async def test_a_dead_workers_probe_is_anothers_when_its_lease_has_ended_and_its_note_ends_by_itself(
     redis: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

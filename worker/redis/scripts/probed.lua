@@ -9,6 +9,9 @@ if redis.call('HGET', KEYS[1], 'prober') ~= ARGV[1] then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('HGET', KEYS[1], 'tries') ~= ARGV[4] then
+  redis.call('HINCRBY', KEYS[1], 'tried:' .. ARGV[1], 1)
+end
 redis.call('HSET', KEYS[1], 'found', ARGV[2], 'reason', ARGV[3], 'tries', ARGV[4])
 -- Without anybody who waits this worker stays the prober, or nobody would be one.
 if (tonumber(redis.call('HGET', KEYS[1], 'waits_until') or '') or 0) > now then

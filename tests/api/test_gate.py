@@ -91,6 +91,17 @@ async def test_who_has_asked_too_often_of_any_worker_is_told_when_to_come_again(
     assert answers[2].headers["Retry-After"] == "8"
 
 
+async def test_files_of_the_page_are_refused_to_nobody_and_use_up_nothing(database: Database) -> None:
+    """Behind a proxy everybody has one address, and each asks for forty of them as the page opens."""
+    shared = Shared()
+    async with served(database, rate=Rate(burst=1), rates=shared) as api:
+        before = {(await api.get("/static/main.js")).status for _ in range(3)}
+        assert (await api.get("/api/counts")).status == 200
+        assert (await api.get("/api/counts")).status == 429
+        assert {(await api.get("/static/main.js")).status for _ in range(3)} == before
+    assert before == {404}, "there is no page here, and it was looked for"
+
+
 async def test_what_is_read_is_read_for_who_asks() -> None:
     read_for: list[str] = []
 

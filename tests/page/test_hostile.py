@@ -252,10 +252,13 @@ async def test_odd_answers_are_no_wider_than_the_window_and_scroll_within_themse
     for number, (kind, text) in enumerate(ODD.items(), 20):
         instance = f"instance-{kind}"
         await served.transcript.record(exchange(number, key(instance), answer=text, question="What is it?"))
-        for width in (1280, 360):
+        await page.goto(f"{served.url}/instances/{instance}")
+        await page.locator("article.agent .content > *").first.wait_for(state="attached")
+        for width in (
+            1280,
+            360,
+        ):  # as a window that somebody makes narrower: to load all again would be too many requests
             await page.set_viewport_size({"width": width, "height": 800})
-            await page.goto(f"{served.url}/instances/{instance}")
-            await page.locator("article.agent .content > *").first.wait_for(state="attached")
             await page.locator("article.agent").scroll_into_view_if_needed()
             await shot(page, tmp_path, f"odd-{kind}-{width}", whole=False)
             wide = await page.locator("article.agent .content *").evaluate_all(BEYOND)

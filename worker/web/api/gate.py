@@ -125,7 +125,13 @@ class Gate:
                 raise
 
         try:
-            await self._pass(scope, receive, answer)
+            if scope["type"] == "http" and not _is_api(scope):
+                # The page's own files have nothing of anybody's. It asks for forty as it opens, and behind a proxy all
+                # have one address: counted, a few persons at once would each be refused a part of it.
+                status = _too_large(scope)
+                await (problem(status) if status else self._app)(scope, receive, answer)
+            else:
+                await self._pass(scope, receive, answer)
         except Exception as exc:  # noqa: BLE001 - its text may quote what was said, so nobody further out gets it
             if is_gone:
                 return

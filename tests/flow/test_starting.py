@@ -1,5 +1,6 @@
 """The folder that `assistant-worker init` writes is one that works."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from worker.demo.stage import PYTHON_ENVIRONMENT
 async def test_the_folder_works_as_it_is(rig: Rig, tmp_path: Path) -> None:
     done = await assistant_worker(PYTHON_ENVIRONMENT, "init", "mine", folder=tmp_path)
     assert (done.code, done.err) == (0, "")
-    folder = tmp_path / "mine"
+    await check_works_as_it_is(rig, tmp_path / "mine", COMMAND, PYTHON_ENVIRONMENT)
+
+
+async def check_works_as_it_is(rig: Rig, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """A worker that is started there takes the process of the folder to its end, on one thread."""
     # What is not where the folder says, on the machine of the tests.
     elsewhere = {
         "ENGINE_URL": rig.rest.base_url,
@@ -25,10 +30,10 @@ async def test_the_folder_works_as_it_is(rig: Rig, tmp_path: Path) -> None:
     }
     worker = Process(
         "worker",
-        COMMAND,
+        command,
         ready=lambda: "worker_started" in worker.log_tail(),
         directory=folder,
-        env=PYTHON_ENVIRONMENT | elsewhere,
+        env={**environment, **elsewhere},
     )
 
     await rig.rest.deploy(folder / "enquiry.bpmn")

@@ -11,14 +11,14 @@ import pytest
 
 from tests.flow import command
 from tests.flow.command import Command
-from tests.flow.conftest import kept, record_server, rig
+from tests.flow.conftest import empty_database, kept, record_server, rig
 from tests.flow.rig import Rig
 from tests.models import Model
 from tests.upgrade.test_side_by_side import before
 from tests.waiting import wait_until
 from worker.demo.processes import running
 
-__all__ = ["kept", "record_server", "rig"]
+__all__ = ["empty_database", "kept", "record_server", "rig"]
 
 STEPS = ("frame", "alternatives", "evaluate", "recommend")
 EVERY_SECONDS = 0.5

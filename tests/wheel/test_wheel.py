@@ -10,11 +10,16 @@ from typing import Any, Final
 import pytest
 
 from tests.e2e.test_demo import left_behind
+from tests.flow.conftest import rig
+from tests.flow.rig import Rig
+from tests.flow.test_starting import check_works_as_it_is
 from worker.demo import jars
 from worker.demo.samples import ROOT
 
 ALONE: Final = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 """Runs a command with no network but 127.0.0.1."""
+
+__all__ = ["rig"]
 
 pytestmark = pytest.mark.timeout(900)  # it builds, installs everything and runs the demo
 
@@ -75,7 +80,9 @@ def test_the_demo_runs_in_an_empty_folder_without_a_network_and_leaves_only_what
     assert {path.name for path in cache.iterdir()} == {"jars", "cockpit-port.lock", "page-port.lock"}
 
 
-def test_the_folder_to_start_with_comes_out_of_it_and_lint_finds_nothing_in_it(installed: Path, tmp_path: Path) -> None:
+async def test_the_folder_to_start_with_comes_out_of_it_and_works_as_it_is(
+    installed: Path, rig: Rig, tmp_path: Path
+) -> None:
     worker = installed / "assistant-worker"
     environment = {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"}
     run([worker, "init", "mine"], cwd=tmp_path, env=environment)
@@ -85,3 +92,4 @@ def test_the_folder_to_start_with_comes_out_of_it_and_lint_finds_nothing_in_it(i
     assert models
     assert list((folder / "assistants").iterdir())
     assert "1 model: nothing found." in run([worker, "lint", *models], cwd=folder, env=environment)
+    await check_works_as_it_is(rig, folder, [str(worker), "run"], environment)

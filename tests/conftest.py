@@ -16,11 +16,11 @@ from hypothesis import settings
 
 from tests.engines import Elsewhere
 from tests.nursery import Nursery, shared
-from tests.rest import EngineRest, connect
+from tests.rest import MOST, EngineRest, connect
 from tests.tables import Remembered, Statement
 from tests.teardown import pytest_runtest_teardown  # noqa: F401 - a hook, which pytest looks for here
 from tests.zep.stand_in import ZepStandIn, standing_in
-from worker.demo.engine import Engine, Kind
+from worker.demo.engine import JAVA_OPTIONS, Engine, Kind
 from worker.demo.servers import Valkey
 from worker.transcript import SqlTranscriptWriter, migrating, open_database
 
@@ -114,6 +114,27 @@ def engine() -> Iterator[Engine | Elsewhere]:
         return
     with Engine(kind) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def strict_engine(engine: Engine | Elsewhere) -> Iterator[Engine]:
+    """One that asks who may do what and gives no list without a limit. Who logs in as its administrator may do all."""
+    properties = f"{engine.kind}.bpm.generic-properties.properties"
+    options = (
+        f"-D{engine.kind}.bpm.authorization.enabled=true",
+        f"-D{properties}.query-max-results-limit={MOST}",
+        f"-D{properties}.enforce-specific-variable-permission=true",
+    )
+    with Engine(engine.kind, authenticate=True, java_options=(*JAVA_OPTIONS, *options)) as strict:
+        yield strict
+
+
+@pytest.fixture(scope="session")
+def bare_engine(engine: Engine | Elsewhere) -> Iterator[Engine]:
+    """One without Spin that asks who may do what."""
+    options = (*JAVA_OPTIONS, f"-D{engine.kind}.bpm.authorization.enabled=true")
+    with Engine(engine.kind, spin=False, authenticate=True, java_options=options) as bare:
+        yield bare
 
 
 @pytest.fixture(scope="session")

@@ -163,28 +163,28 @@ async def test_local_results_leave_the_task_by_its_output_mapping_alone(rig: Rig
 
 
 async def test_an_engine_without_spin_still_gets_every_result_in_a_form_that_it_can_use(
-    rig: Rig, engine: Engine
+    rig: Rig, bare_engine: Engine
 ) -> None:
     json_step = rig.step("advise", data_output_type="Json", data_output_fields="cost=budget.total,options")
     behind = rig.step("behind", data_input="long,advise,options")
-    with Engine(engine.kind, spin=False) as bare:
-        async with connect(bare) as rest:
-            rig.rest = rest
-            model = process(
-                f'<bpmn:startEvent id="start"/>{path("start", "short", "long", "advise", "behind", "decide")}',
-                *(element(step) for step in (rig.step("short"), rig.step("long"), json_step, behind)),
-                choice("decide", "${cost > 1000 && short.contains('Größe')}", "yes", "no") + ends("yes", "no"),
-            )
-            await rest.deploy(model)
-            rig.provider.answer("Please do short", "Größe")
-            rig.provider.answer("Please do long", LONG)
-            rig.provider.answer("Please do advise", '{"budget": {"total": 2500}, "options": ["ü"]}')
-            worker = await rig.start_worker()
-            instance = await rig.run(model)
-            went = await reached(rig, instance)
-            rows = await typed(rig, instance)
-            stored = {name: (await rig.meta(instance, name))["stored_as"] for name in ("short", "long", "advise")}
-            await worker.kill()
+    async with connect(bare_engine) as rest:
+        rig.rest = rest
+        rig.settings |= {"engine_user": bare_engine.user, "engine_password": bare_engine.password}
+        model = process(
+            f'<bpmn:startEvent id="start"/>{path("start", "short", "long", "advise", "behind", "decide")}',
+            *(element(step) for step in (rig.step("short"), rig.step("long"), json_step, behind)),
+            choice("decide", "${cost > 1000 && short.contains('Größe')}", "yes", "no") + ends("yes", "no"),
+        )
+        await rest.deploy(model)
+        rig.provider.answer("Please do short", "Größe")
+        rig.provider.answer("Please do long", LONG)
+        rig.provider.answer("Please do advise", '{"budget": {"total": 2500}, "options": ["ü"]}')
+        worker = await rig.start_worker()
+        instance = await rig.run(model)
+        went = await reached(rig, instance)
+        rows = await typed(rig, instance)
+        stored = {name: (await rig.meta(instance, name))["stored_as"] for name in ("short", "long", "advise")}
+        await worker.kill()
 
     assert "yes" in went
     assert stored == {"short": "String", "long": "File", "advise": "String"}

@@ -1,7 +1,7 @@
 """What differs between engines: Spin or none, users with all rights, few or none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from tests.engines import http, literal, open_engine, own_error
 from tests.models import ServiceTask, bpmn, unique
 from tests.rest import EngineRest, connect
-from worker.demo.engine import JAVA_OPTIONS, Engine
+from worker.demo.engine import Engine
 from worker.domain.tasks import Topic, Variable
 from worker.engine import Basic, Discovery
 from worker.engine.info import SPECIFIC
@@ -18,18 +18,10 @@ from worker.errors import EngineDenied, EngineDown, Forbidden, ReadRefused, Refu
 POOR = Basic("poor", "poor")
 
 
-@pytest.fixture(scope="module")
-def strict_engine() -> Iterator[Engine]:
-    """An engine without Spin that wants to know who asks, and what they may do."""
-    options = (*JAVA_OPTIONS, "-Doperaton.bpm.authorization.enabled=true")
-    with Engine(spin=False, authenticate=True, java_options=options) as engine:
-        yield engine
-
-
 @pytest.fixture
-async def strict_rest(strict_engine: Engine) -> AsyncIterator[EngineRest]:
+async def bare_rest(bare_engine: Engine) -> AsyncIterator[EngineRest]:
     """Its administrator; beside them there is a user without any right."""
-    async with connect(strict_engine) as rest:
+    async with connect(bare_engine) as rest:
         profile = {"id": POOR.user, "firstName": "Poor", "lastName": "User"}
         if not await rest.get("user", id=POOR.user):
             await rest.post("user/create", {"profile": profile, "credentials": {"password": POOR.password}})
@@ -43,30 +35,28 @@ async def test_an_engine_with_spin_is_known_and_left_as_it_was(engine: Engine, e
     assert await engine_rest.get("history/variable-instance/count") == before
 
 
-async def test_an_engine_without_spin_is_known_also_without_rights(
-    strict_engine: Engine, strict_rest: EngineRest
-) -> None:
+async def test_an_engine_without_spin_is_known_also_without_rights(bare_engine: Engine, bare_rest: EngineRest) -> None:
     model = bpmn(ServiceTask("step", unique("topic")))
-    await strict_rest.deploy(model)
-    for auth in (Basic(strict_engine.user, strict_engine.password), POOR):
-        async with open_engine(strict_engine.base_url, auth=auth) as client:
+    await bare_rest.deploy(model)
+    for auth in (Basic(bare_engine.user, bare_engine.password), POOR):
+        async with open_engine(bare_engine.base_url, auth=auth) as client:
             assert not await client.has_spin()
 
 
 async def test_without_spin_json_is_refused_and_text_and_files_arrive(
-    strict_engine: Engine, strict_rest: EngineRest
+    bare_engine: Engine, bare_rest: EngineRest
 ) -> None:
     topic = unique("topic")
     model = bpmn(ServiceTask("step", topic))
-    await strict_rest.deploy(model)
-    instance = await strict_rest.start(model)
-    async with open_engine(strict_engine.base_url, auth=Basic("demo", "demo")) as client:
+    await bare_rest.deploy(model)
+    instance = await bare_rest.start(model)
+    async with open_engine(bare_engine.base_url, auth=Basic("demo", "demo")) as client:
         (task,) = await client.fetch([Topic(topic)], 1)
         with pytest.raises(Refused):
             await client.complete(task.id, {"answer": Variable("{}", "Json")}, {})
         file = Variable("QQ==", "File", {"filename": "answer.md", "mimeType": "text/markdown"})
         await client.complete(task.id, {"answer": file, "short": Variable("A", "String")}, {})
-    await strict_rest.wait_for_end(instance)
+    await bare_rest.wait_for_end(instance)
 
 
 async def test_spin_is_asked_for_once_and_again_after_a_failure() -> None:
@@ -85,19 +75,19 @@ async def test_an_engine_that_says_no_to_everything_is_not_one_without_spin(stat
             await client.has_spin()
 
 
-async def test_wrong_credentials_are_denied(strict_engine: Engine) -> None:
+async def test_wrong_credentials_are_denied(bare_engine: Engine) -> None:
     for auth in (None, Basic("nobody", "wrong")):  # a wrong password would lock a user that exists
-        async with open_engine(strict_engine.base_url, auth=auth) as client:
+        async with open_engine(bare_engine.base_url, auth=auth) as client:
             for attempt in (client.ping(), client.info(), client.fetch([Topic("topic")], 1), client.state("task")):
                 with pytest.raises(EngineDenied):
                     await attempt
 
 
-async def test_rights_that_are_missing_are_named(strict_engine: Engine, strict_rest: EngineRest) -> None:
-    assert await strict_rest.get("version")
-    async with open_engine(strict_engine.base_url, auth=Basic("demo", "demo")) as client:
+async def test_rights_that_are_missing_are_named(bare_engine: Engine, bare_rest: EngineRest) -> None:
+    assert await bare_rest.get("version")
+    async with open_engine(bare_engine.base_url, auth=Basic("demo", "demo")) as client:
         assert (await client.info()).lacking == ()
-    async with open_engine(strict_engine.base_url, auth=POOR) as client:
+    async with open_engine(bare_engine.base_url, auth=POOR) as client:
         lacking = (await client.info()).lacking
     definitions, instances = "on process definitions", "on process instances"
     assert lacking == (
@@ -112,19 +102,17 @@ async def test_rights_that_are_missing_are_named(strict_engine: Engine, strict_r
     )
 
 
-async def test_who_may_not_see_finds_nothing_and_may_not_complete(
-    strict_engine: Engine, strict_rest: EngineRest
-) -> None:
+async def test_who_may_not_see_finds_nothing_and_may_not_complete(bare_engine: Engine, bare_rest: EngineRest) -> None:
     topic = unique("topic")
     model = bpmn(ServiceTask("step", topic, properties={"service.type": "assistant"}))
-    (definition,) = await strict_rest.deploy(model)
-    instance = await strict_rest.start(model)
-    (task,) = await strict_rest.tasks(instance)
-    async with open_engine(strict_engine.base_url, auth=POOR, poll=timedelta(milliseconds=1)) as client:
+    (definition,) = await bare_rest.deploy(model)
+    instance = await bare_rest.start(model)
+    (task,) = await bare_rest.tasks(instance)
+    async with open_engine(bare_engine.base_url, auth=POOR, poll=timedelta(milliseconds=1)) as client:
         assert await Discovery(client, timedelta(seconds=10)).current() == ()
         assert await client.fetch([Topic(topic)], 1) == []
         lock = {"workerId": client.worker_id, "lockDuration": 60_000}
-        await strict_rest.post(f"external-task/{task['id']}/lock", lock)
+        await bare_rest.post(f"external-task/{task['id']}/lock", lock)
         with pytest.raises(Forbidden, match="UPDATE_INSTANCE"):
             await client.complete(task["id"], {}, {})
         with pytest.raises(ReadRefused, match="'READ' permission"):

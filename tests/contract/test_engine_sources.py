@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,32 +12,26 @@ import pytest
 
 from tests.engines import open_engine
 from tests.models import Model, ServiceTask, element, line, process, unique
-from tests.rest import EngineRest
+from tests.rest import MOST, EngineRest
 from tests.waiting import wait_until
 from worker.demo.engine import Engine
 from worker.domain.tasks import Task, Topic, Variable
 from worker.engine import Basic, RestEngine
 
 
-@pytest.fixture(scope="module")
-def own(engine: Engine) -> Iterator[Engine]:
-    """An engine that asks for a name: without, it does not note who did what."""
-    with Engine(engine.kind, authenticate=True) as own:
-        yield own
-
-
 @pytest.fixture
-async def rest(own: Engine) -> AsyncIterator[EngineRest]:
+async def rest(strict_engine: Engine) -> AsyncIterator[EngineRest]:
+    """Of an engine that asks for a name: without, it does not note who did what."""
     headers = {"Authorization": f"Basic {base64.b64encode(b'demo:demo').decode()}"}
     async with aiohttp.ClientSession(headers=headers) as session:
-        rest = EngineRest(own.base_url, session)
+        rest = EngineRest(strict_engine.base_url, session)
         yield rest
         await rest.clean()
 
 
 @pytest.fixture
-async def client(own: Engine) -> AsyncIterator[RestEngine]:
-    async with open_engine(own.base_url, auth=Basic(own.user, own.password)) as client:
+async def client(strict_engine: Engine) -> AsyncIterator[RestEngine]:
+    async with open_engine(strict_engine.base_url, auth=Basic(strict_engine.user, strict_engine.password)) as client:
         yield client
 
 
@@ -132,7 +126,7 @@ async def test_results_of_a_record_are_found_and_whether_each_task_was_completed
 
 async def until_open(rest: EngineRest, instance: str) -> str:
     async def there() -> str | None:
-        return next((each["id"] for each in await rest.get("task", processInstanceId=instance)), None)
+        return next((each["id"] for each in await rest.get("task", processInstanceId=instance, maxResults=MOST)), None)
 
     found: str = await wait_until(there, what="a task for a person")
     return found
@@ -181,7 +175,7 @@ async def test_a_batch_of_modifications_may_have_moved_each_instance_that_was_th
     model = process(line(element(ServiceTask("first", topic)), element(ServiceTask("second", topic))))
     await rest.deploy(model)
     moved, other = await rest.start(model), await rest.start(model)
-    [row] = await rest.get("history/process-instance", processInstanceId=moved)
+    [row] = await rest.get("history/process-instance", processInstanceId=moved, maxResults=MOST)
     order = {
         "processDefinitionId": row["processDefinitionId"],
         "processInstanceIds": [moved],

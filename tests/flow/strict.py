@@ -1,6 +1,6 @@
 """An engine that asks who may do what and gives no list without a limit, and users there who get rights one by one."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,21 +8,8 @@ import pytest
 from tests.flow.rig import Rig
 from tests.models import unique
 from tests.rest import MOST, EngineRest, connect
-from worker.demo.engine import JAVA_OPTIONS, Engine
+from worker.demo.engine import Engine
 from worker.engine.info import RIGHTS
-
-
-@pytest.fixture(scope="module")
-def strict_engine(engine: Engine) -> Iterator[Engine]:
-    """One of the kind that all tests use."""
-    properties = f"{engine.kind}.bpm.generic-properties.properties"
-    options = (
-        f"-D{engine.kind}.bpm.authorization.enabled=true",
-        f"-D{properties}.query-max-results-limit={MOST}",
-        f"-D{properties}.enforce-specific-variable-permission=true",
-    )
-    with Engine(engine.kind, authenticate=True, java_options=(*JAVA_OPTIONS, *options)) as strict:
-        yield strict
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.flow.rig import Rig
-from tests.flow.strict import User, strict, strict_engine, user
+from tests.flow.strict import User, strict, user
 from tests.models import unique
 from worker import bootstrap
 from worker.engine import RestEngine, rights
@@ -14,7 +14,7 @@ from worker.errors import EngineDenied
 from worker.operate import doctor
 from worker.operate.doctor import Level
 
-__all__ = ["strict", "strict_engine", "user"]
+__all__ = ["strict", "user"]
 
 
 @pytest.fixture

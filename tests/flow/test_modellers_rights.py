@@ -5,11 +5,11 @@ from pathlib import Path
 
 from tests.flow.command import assistant_worker, environment
 from tests.flow.rig import Rig
-from tests.flow.strict import User, strict, strict_engine, user
+from tests.flow.strict import User, strict, user
 from tests.models import bpmn, unique
 from worker.engine.info import DEFINITION, DEPLOYMENT, INSTANCE
 
-__all__ = ["strict", "strict_engine", "user"]
+__all__ = ["strict", "user"]
 
 DECISION = ("decision definitions", 10)
 

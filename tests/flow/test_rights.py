@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.flow.rig import Rig
-from tests.flow.strict import User, strict, strict_engine, user
+from tests.flow.strict import User, strict, user
 from tests.models import ServiceTask, bpmn, line, process
 from tests.rest import MOST
 from tests.waiting import wait_until
@@ -14,7 +14,7 @@ from worker.engine.info import DEFINITION, DEPLOYMENT, TO_HAND_OVER
 from worker.operate import doctor
 from worker.operate.doctor import Finding, Level
 
-__all__ = ["strict", "strict_engine", "user"]
+__all__ = ["strict", "user"]
 
 SCHEMA = '{"type": "object", "required": ["choice"], "properties": {"choice": {"type": "string"}}}'
 FILE = {"value": "U2VjcmV0IHBsYW4u", "type": "File", "valueInfo": {"filename": "plan.txt", "mimeType": "text/plain"}}

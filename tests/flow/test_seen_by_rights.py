@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.reading import event_stream
 from tests.flow.rig import Rig
-from tests.flow.strict import User, strict, strict_engine, user
+from tests.flow.strict import User, strict, user
 from tests.flow.test_asks import Client, client, session
 from tests.flow.test_handovers import CATCH
 from tests.flow.test_record import arrived
@@ -18,7 +18,7 @@ from tests.models import Model, element, line, process, unique
 from tests.waiting import wait_until
 from worker.engine.info import DEFINITION, OF_PERSONS, TO_HAND_OVER
 
-__all__ = ["strict", "strict_engine", "user"]
+__all__ = ["strict", "user"]
 
 ANN, BOSS = "ann-0123456789abcdef", "boss-0123456789abcdef"
 SECRET = "xylophone"

@@ -81,14 +81,15 @@ async def test_engine_name_keeps_two_engines_apart_in_keys_and_threads(rig: Rig)
     assert (await rig.meta(instance, "two"))["use"] == "created", "a thread of another engine is not taken over"
 
 
-async def test_engine_user_and_engine_password_open_an_engine_that_asks_for_them(rig: Rig) -> None:
-    with Engine(authenticate=True) as engine:
-        async with connect(engine) as rest:
-            rig.rest = rest
-            model = await rig.deploy(rig.step("one"))
-            await rig.start_worker(engine_user=engine.user, engine_password=engine.password)
-            await rig.run(model)
-            await rig.workers[0].stop()
+async def test_engine_user_and_engine_password_open_an_engine_that_asks_for_them(
+    rig: Rig, strict_engine: Engine
+) -> None:
+    async with connect(strict_engine) as rest:
+        rig.rest = rest
+        model = await rig.deploy(rig.step("one"))
+        await rig.start_worker(engine_user=strict_engine.user, engine_password=strict_engine.password)
+        await rig.run(model)
+        await rig.workers[0].stop()
 
 
 async def test_engine_token_is_borne(rig: Rig) -> None:

@@ -198,19 +198,18 @@ async def test_console_logs_are_lines_for_people(rig: Rig) -> None:
     assert "\x1b" not in log, "no colours in a file"
 
 
-async def test_basic_authentication_at_an_engine_that_wants_it(rig: Rig) -> None:
-    with Engine(authenticate=True) as engine:
-        async with connect(engine) as rest:
-            rig.rest = rest
-            model = await rig.deploy(rig.step("one"))
-            login = {"engine_user": engine.user, "engine_password": engine.password}
-            async with started(rig, **login) as worker:
-                await rig.run(model)
-                assert [line["verdict"] for line in worker.lines("turn")] in ([], ["complete"])
-            async with started(rig) as stranger:
-                await wait_until(lambda: stranger.lines("dependency_down"), 30, "the refusal")
-                [line] = stranger.lines("dependency_down")
-                status, text = await stranger.get("readyz")
+async def test_basic_authentication_at_an_engine_that_wants_it(rig: Rig, strict_engine: Engine) -> None:
+    async with connect(strict_engine) as rest:
+        rig.rest = rest
+        model = await rig.deploy(rig.step("one"))
+        login = {"engine_user": strict_engine.user, "engine_password": strict_engine.password}
+        async with started(rig, **login) as worker:
+            await rig.run(model)
+            assert [line["verdict"] for line in worker.lines("turn")] in ([], ["complete"])
+        async with started(rig) as stranger:
+            await wait_until(lambda: stranger.lines("dependency_down"), 30, "the refusal")
+            [line] = stranger.lines("dependency_down")
+            status, text = await stranger.get("readyz")
 
     assert line["dependency"] == "engine"
     assert "credentials" in line["reason"]

@@ -260,19 +260,19 @@ async def test_one_line_per_turn_without_secret_or_message_text(rig: Rig, capfd:
         assert secret not in output
 
 
-async def test_without_spin_long_text_becomes_a_file_and_meta_says_so(rig: Rig) -> None:
-    with Engine(spin=False) as engine:
-        async with connect(engine) as rest:
-            rig.rest = rest
-            model = await rig.deploy(rig.step("short"), rig.step("long"), rig.step("json", data_output_type="Json"))
-            rig.provider.answer("Please do short", "ü" * 4000)
-            rig.provider.answer("Please do long", "ü" * 4001)
-            rig.provider.answer("Please do json", '{"score": 3}')
-            worker = await rig.start_worker()
-            instance = await rig.run(model)
-            rows = await rest.get("history/variable-instance", processInstanceId=instance)
-            stored = {name: (await rig.meta(instance, name))["stored_as"] for name in ("short", "long", "json")}
-            await worker.stop()
+async def test_without_spin_long_text_becomes_a_file_and_meta_says_so(rig: Rig, bare_engine: Engine) -> None:
+    async with connect(bare_engine) as rest:
+        rig.rest = rest
+        rig.settings |= {"engine_user": bare_engine.user, "engine_password": bare_engine.password}
+        model = await rig.deploy(rig.step("short"), rig.step("long"), rig.step("json", data_output_type="Json"))
+        rig.provider.answer("Please do short", "ü" * 4000)
+        rig.provider.answer("Please do long", "ü" * 4001)
+        rig.provider.answer("Please do json", '{"score": 3}')
+        worker = await rig.start_worker()
+        instance = await rig.run(model)
+        rows = await rest.get("history/variable-instance", processInstanceId=instance)
+        stored = {name: (await rig.meta(instance, name))["stored_as"] for name in ("short", "long", "json")}
+        await worker.stop()
 
     types = {row["name"]: row["type"] for row in rows}
     assert {name: types[name] for name in stored} == stored == {"short": "String", "long": "File", "json": "String"}

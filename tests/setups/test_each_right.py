@@ -8,14 +8,14 @@ import pytest
 
 from tests.flow.command import assistant_worker, environment
 from tests.flow.rig import Rig
-from tests.flow.strict import User, strict, strict_engine, user
+from tests.flow.strict import User, strict, user
 from tests.flow.test_rights import FILE, deploy_with_schema, until_incident, with_schema
 from worker import bootstrap
 from worker.engine.info import DEFINITION, RIGHTS
 from worker.operate import doctor
 from worker.operate.doctor import Finding, Level
 
-__all__ = ["strict", "strict_engine", "user"]
+__all__ = ["strict", "user"]
 
 DEFINITIONS = "on process definitions"
 LISTED = {f"{permission} on {resource}": purpose for purpose, ((permission, (resource, _)), *_) in RIGHTS.items()}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engines import Elsewhere
 from tests.flow.rig import Rig
-from tests.flow.strict import User, strict, strict_engine, user
+from tests.flow.strict import User, strict, user
 from tests.flow.test_decision_record import JUDGES, panel, part, stage
 from tests.models import call, element, line, loop, process, sub_process, unique
 from tests.rest import MOST, EngineRest, connect
@@ -25,7 +25,7 @@ from worker.engine.info import TASK
 from worker.export.verifying import verified
 from worker.transcript import SqlDecisions, open_database
 
-__all__ = ["engines", "strict", "strict_engine", "user"]
+__all__ = ["engines", "strict", "user"]
 
 PARTS = {**parts(), "scores": scores()}
 SIGN = '<bpmn:userTask id="sign" name="Sign"/>'

@@ -33,7 +33,7 @@ class Assignment:
     """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
 
     `seat` is what it has of its provider's limits, `known` what is remembered of whom it is about, `attached` what goes
-    along with its question, `words` what the assistant's files are searched for.
+    along with its question, `words` what the assistant's files are searched for; `flaw` is as in `Request`.
     """
 
     task: Task
@@ -48,6 +48,7 @@ class Assignment:
     known: Known = NOTHING
     attached: tuple[Attachment, ...] = ()
     words: Callable[[], str] | None = None
+    flaw: BadDefinition | None = None
 
     @property
     def work(self) -> Work:
@@ -83,6 +84,7 @@ class Assignment:
             fits=self._fits if self.form.is_json else None,
             attached=self.attached,
             words=self.words,
+            flaw=self.flaw,
         )
 
     def _fits(self, answer: Answer) -> bool:
@@ -105,8 +107,8 @@ class Assigning:
         """Find out what the task wants, from its model, its properties and its assistant's spec."""
         activity = definition.of(task)
         facts.activity = activity.label
-        if task.is_bare:
-            raise _too_much()
+        if task.is_bare and (activity.loops or "assistant" in activity.parameters):
+            raise too_much()  # without its variables nobody knows on which thread, or for which iteration
         # Before the properties are checked: where one is wrong, the incident still says which assistant was meant.
         facts.assistant = activity.said("service.name")[:LONGEST_NAME] or facts.assistant
         wanted = properties.read(task, activity, definition, with_schema=False)
@@ -224,7 +226,8 @@ class Assigning:
                 return key(TASK_SCOPE + task.id), None
 
 
-def _too_much() -> BadInput:
+def too_much() -> BadInput:
+    """Say what is wrong with a task that came without its variables."""
     return BadInput(
         "the variables that come with this task have too many bytes for a poll's reply, so that it came without them. "
         "Make the largest smaller or remove it (a file's content does not count), and in later versions of the model "

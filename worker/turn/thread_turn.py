@@ -128,6 +128,8 @@ class ThreadTurn:
             else:
                 if found is not None:
                     return await self._keep(found, published=self.entry.published)
+        if self.request.flaw is not None:
+            raise self.request.flaw
         # Behind the look, which costs nothing: the last call that is allowed may have left its answer on the thread.
         calls.check(self.entry, self.request)
         # Nor does an answer that is there wait for files, which may have become bad since it was asked.

@@ -135,7 +135,7 @@ class Assigning:
 
     async def _spec(self, task: Task, wanted: TaskProperties) -> Assistant:
         if is_deployed(wanted.assistant):
-            return await self._assistants.deployed(wanted.assistant, task.process_definition_id)
+            return await self._assistants.deployed(wanted.assistant, task.process_definition_id, task.tenant_id)
         try:
             return self._assistants.find(wanted.assistant, wanted.version)
         except UnknownAssistant as exc:

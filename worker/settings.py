@@ -180,7 +180,8 @@ class Settings(BaseSettings):
     deployed_assistants: str = Field(
         "off",
         description="What assistants whose specs are deployed with a process may ask: off, or provider/model=tokens of "
-        "an answer, separated by commas, such as openai/gpt-5-mini=4000.",
+        "an answer, separated by commas, such as openai/gpt-5-mini=4000; with process=KEY and tenant=ID behind it only "
+        "those that come with this process and answer tasks of this tenant, - for none.",
     )
     topics: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Topics to serve, separated by commas; empty finds them in the deployed models."

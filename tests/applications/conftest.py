@@ -1,7 +1,7 @@
 """The process applications of bpmn/, tested as docs/testing.md tells modellers to test theirs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,12 @@ pytest_plugins = ["worker.testing"]
 
 BPMN = Path(__file__).parents[2] / "bpmn"
 DEPLOYED = {".bpmn", ".form"}
+
+
+@pytest.fixture(scope="session")
+def assistant_settings() -> Mapping[str, str]:
+    """What the returning customer has settled is remembered."""
+    return {"MEMORY": "embedded"}
 
 
 @pytest.fixture

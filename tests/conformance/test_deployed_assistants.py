@@ -139,3 +139,26 @@ async def test_a_spec_that_asks_for_more_than_is_allowed_is_an_incident_before_a
     assert "it asks openai/gpt-5-mini, which DEPLOYED_ASSISTANTS does not allow" in task["errorMessage"]
     assert "allowed are openai/gpt-5-nano" in task["errorMessage"]
     assert rig.calls("responses.create") == 0
+
+
+async def test_what_may_be_asked_is_said_for_each_process_and_each_tenant(rig: Rig, tmp_path: Path) -> None:
+    mine, others = bpmn(rig.step("one", HERE)), bpmn(rig.step("one", HERE))
+    rig.settings["deployed_assistants"] = f"openai/gpt-5-mini=1000 process={mine.key} tenant=north"
+    instances = {}
+    for model, tenant in ((mine, "north"), (mine, "south"), (mine, None), (others, "north")):
+        file = tmp_path / "analyst.md"
+        file.write_text(SPEC.format(instructions=f"You are of {tenant}.", version="1"))
+        await rig.rest.deploy(model, file, tenant=tenant)
+        instances[model.key, tenant] = await rig.rest.start(model, tenant=tenant)
+    await rig.start_worker()
+    await rig.rest.wait_for_end(instances[mine.key, "north"])
+
+    for (key, tenant), said in {
+        (mine.key, "south"): "of tenant south",
+        (mine.key, None): "without a tenant",
+        (others.key, "north"): "of tenant north",
+    }.items():
+        task = await rig.until_failed(instances[key, tenant])
+        assert f"allows nothing to assistants that come with process {key} {said};" in task["errorMessage"]
+        assert task["retries"] == 0
+    assert instructions(rig) == ["You are of north."]

@@ -103,6 +103,30 @@ async def test_which_of_two_things_is_gone_is_told_apart(files: OpenAIFiles) -> 
     assert not await files.bears("vs_none", "m")
 
 
+async def test_a_store_that_is_gone_in_ogxs_words_is_gone_whatever_is_asked_of_it(
+    files: OpenAIFiles, server: ModelServer
+) -> None:
+    file, store = await files.upload("a.txt", b"x"), await files.create("a", "m", "d")
+    for operation in ("retrieve", "delete", "files.list", "files.retrieve", "files.create", "files.delete"):
+        said = {"error": {"message": f"Vector_store '{store}' not found"}}
+        server.fault(f"vector_stores.{operation}", reply={"status": 400, "json": said}, times=None)
+    of_its_files = (files.put(store, file), files.status(store, file), files.take_out(store, file))
+    for asked in (*of_its_files, files.contents(store)):
+        with pytest.raises(FilesGone):
+            await asked
+    assert [await files.bears(store, "m"), await files.delete(store)] == [False, False]
+    with pytest.raises(BadRequest):
+        await files.delete("vs_2")
+
+
+async def test_a_file_that_is_gone_and_taken_all_the_same_is_gone(files: OpenAIFiles, server: ModelServer) -> None:
+    file, store = await files.upload("a.txt", b"x"), await files.create("a", "m", "d")
+    failed = {"id": file, "status": "failed", "last_error": {"code": "server_error", "message": "not found"}}
+    server.fault("vector_stores.files.create", reply={"status": 200, "json": failed}, times=None)
+    assert not await files.put(store, "file_none")
+    assert await files.put(store, file), "how it stands, and why, is told by the store"
+
+
 @pytest.mark.parametrize("status", [400, 500])
 async def test_whether_a_file_is_in_a_store_is_told_by_its_list_where_to_ask_for_it_fails(
     files: OpenAIFiles, server: ModelServer, status: int
@@ -250,6 +274,26 @@ async def test_an_answer_behind_a_search_is_found_on_its_conversation(server: Mo
         followed = await model.follow(run, timedelta(seconds=5))
     assert followed is not None
     assert followed.cited == ("ab.txt",)
+
+
+@pytest.mark.parametrize(
+    ("searches", "expected"),
+    [
+        ([[]], True),
+        ([[], []], True),
+        ([[], [{"text": "x"}]], False),
+        ([None], False),
+        (["odd"], False),
+        ([], False),
+    ],
+)
+def test_that_a_search_found_nothing_at_all_is_known_where_it_is_said(searches: list[Any], *, expected: bool) -> None:
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "yes"}]}
+    output = [*({"type": "file_search_call", "results": each} for each in searches), said]
+    assert (
+        answer_of(Response.model_validate({"id": "r", "status": "completed", "output": output})).found_nothing
+        is expected
+    )
 
 
 def test_what_stands_beside_a_text_is_read_where_it_can_be() -> None:

@@ -269,6 +269,15 @@ async def test_answer_is_returned_to_every_later_delivery_of_its_task_only(threa
     assert isinstance(await threads.enter(KEY, "task-2"), Entered), "the hold was let go"
 
 
+async def test_what_an_answer_says_of_searches_is_kept_nowhere(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    said = Answer("yes", cited=("a.txt",), found_nothing=True)
+    await threads.keep_answer(entry.hold, 1, said, published=False)
+    known = await threads.enter(KEY, "task-1")
+    assert isinstance(known, Answered)
+    assert known.answer == Answer("yes")
+
+
 async def test_first_answer_wins_even_against_the_holder(threads: RedisThreads) -> None:
     slow = await entered(threads)
     quick = await entered(threads)

@@ -73,7 +73,7 @@ class FakeAssistants:
 
     def __init__(self) -> None:
         self.known: dict[str, Assistant] = {}
-        self.came_with: list[str] = []
+        self.came_with: list[tuple[str, str | None]] = []
         self.add("analyst")
 
     def add(self, name: str, **changes: object) -> Assistant:
@@ -81,12 +81,12 @@ class FakeAssistants:
         self.known[name] = Assistant(name=name, timeout=timedelta(seconds=60), **(usual | changes))  # type: ignore[arg-type]  # fields by name
         return self.known[name]
 
-    async def deployed(self, name: str, definition_id: str) -> Assistant:
+    async def deployed(self, name: str, definition_id: str, tenant: str | None) -> Assistant:
         if not definition_id:
             raise EngineDown("200 and a list: that is no definition")  # as engines say it
         if name not in self.known:
             raise BadDefinition(f"no {name} came with {definition_id}")
-        self.came_with.append(definition_id)
+        self.came_with.append((definition_id, tenant))
         return self.known[name]
 
     def find(self, name: str, version: str | None) -> Assistant:

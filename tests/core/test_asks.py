@@ -523,9 +523,10 @@ async def test_an_assistant_that_nobody_has_answers_nothing(chatting: Chatting) 
 async def test_an_assistant_that_came_with_a_called_process_answers_on_the_thread_of_its_root(
     chatting: Chatting,
 ) -> None:
-    thread = ThreadKey("default", "root", "deployment:child:analyst")
+    thread = ThreadKey("default", "root", "deployment:child:analyst", "north")
     chatting.core.assistants.add(thread.assistant)
-    chatting.closing.begin("root")
+    chatting.closing.begin("root", tenant="north")
+    chatting.closing.begin("called", tenant="north")
     await chatting.closing.speak("called", scope="root", assistant=thread.assistant)
     chatting.closing.finish("root", "called")
     session = await chatting.closing.conversations.session(session_id(thread), within=EVERYTHING)
@@ -536,7 +537,7 @@ async def test_an_assistant_that_came_with_a_called_process_answers_on_the_threa
             over = await chatting.over(await chatting.desk.ask(session, ADA, Wish(str(number), "Why?")))
             assert (over.state, over.failure, over.target) == (State.ANSWERED, "", thread)
 
-    assert chatting.core.assistants.came_with == ["d:1:d"] * RECENT
+    assert chatting.core.assistants.came_with == [("d:1:d", "north")] * RECENT
     said = {(each.process_instance_id, each.definition_id) for each in await chatting.messages(session.id)}
     assert said == {("called", "d:1:d"), ("root", "")}, "the root is no instance of the called process"
 

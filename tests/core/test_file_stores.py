@@ -96,6 +96,14 @@ async def test_a_set_of_files_is_one_store_whatever_their_order_and_is_asked_for
     assert len(ground.vendor.calls) == calls
 
 
+async def test_a_new_store_is_not_asked_for_files_that_nobody_has_put_there(ground: Ground) -> None:
+    """Some servers fail at the question, and take long to."""
+    await ground.worker().ready(BOTH)
+
+    calls = ground.vendor.calls
+    assert calls.index("status") > [at for at, each in enumerate(calls) if each == "put"][-1]
+
+
 async def test_racing_workers_make_one_store(ground: Ground) -> None:
     workers = [ground.worker() for _ in range(8)]
     found = await asyncio.gather(*(each.ready(BOTH) for each in workers for _ in range(2)))

@@ -14,7 +14,7 @@ from worker.domain.asks import State
 from worker.domain.documents import AssistantFile
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Assistant
-from worker.errors import FilesGone, ModelDown, ModelUnknown, ProviderAway
+from worker.errors import FilesGone, ModelDown, ModelUnknown, ProviderAway, StoreDown
 from worker.turn.remembering import summariser
 
 HANDBOOK = AssistantFile("handbook.pdf", "ab" * 32, Path("handbook.pdf"))
@@ -234,6 +234,46 @@ async def test_a_store_that_is_gone_each_time_is_trouble_like_any(searched: Core
 
     assert len(stores(searched)) == 3
     assert len(set(stores(searched))) == 3
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_where_a_search_finds_nothing_at_all_a_store_that_is_gone_is_made_anew_for_the_next_task(
+    searched: Core, *, is_gone: bool
+) -> None:
+    """As on a server that searches what it does not have, and finds nothing."""
+
+    def answer(_: object) -> Answer:
+        if is_gone:
+            vendor_of(searched).stores.clear()
+        return Answer("My files do not say.", found_nothing=True)
+
+    searched.provider.answer = answer
+    async with searched.working():
+        jobs = []
+        for _ in range(2):
+            jobs.append(searched.world.start(instance="a"))
+            await searched.until_over(jobs)
+            await searched.until(lambda: len(jobs) <= vendor_of(searched).count("contents"))
+
+    assert len(set(stores(searched))) == 1 + is_gone
+    assert vendor_of(searched).count("create") == 1 + is_gone
+    assert [job.message for job in jobs] == ["", ""]
+
+
+@pytest.mark.parametrize("error", [ModelDown("away"), StoreDown("away")])
+async def test_what_nobody_can_tell_of_a_store_takes_it_from_nobody(searched: Core, error: Exception) -> None:
+    def answer(_: object) -> Answer:
+        vendor_of(searched).trouble = error
+        return Answer("My files do not say.", found_nothing=True)
+
+    searched.provider.answer = answer
+    async with searched.working():
+        await searched.until_over([searched.world.start()])
+        await searched.until(lambda: vendor_of(searched).count("contents"))
+        vendor_of(searched).trouble = None
+        await searched.until_over([searched.world.start()])
+
+    assert len(set(stores(searched))) == 1
 
 
 async def test_a_person_is_answered_by_a_store_that_is_made_anew(chatting: Chatting, searched: Core) -> None:

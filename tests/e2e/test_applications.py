@@ -34,3 +34,5 @@ def test_the_applications_pass_their_tests(tmp_path: Path) -> None:
         print(f"{each.get('classname')}.{each.get('name')}: {float(each.get('time', 0)):.1f} s")  # noqa: T201 - as above
     assert f"\n{len(found)} passed" in done.stdout, "none is skipped, and none is expected to fail"
     assert {each.get("classname") for each in found} == {file.stem for file in FOLDER.glob("test_*.py")}
+    applications = {file.parent.name for file in (ROOT / "bpmn").glob("*/*.bpmn")}
+    assert {file.stem for file in FOLDER.glob("test_*.py")} == {f"test_{each}" for each in applications}

@@ -297,7 +297,14 @@ async def test_assistants_that_came_with_a_process_are_named_with_what_they_ask(
     off = about(await seen(rig), model)
     rig.settings["deployed_assistants"] = "openai/gpt-5-mini=100"
     [allowed] = about(await seen(rig), model)
+    rig.settings["deployed_assistants"] = "openai/gpt-5-mini=100 tenant=north"
+    await rig.rest.deploy(model, spec, tenant="north")
+    rows = await seen(rig)
+    [refused] = about(rows, model)
+    [of_north] = [each for each in rows if each.subject.startswith(f"{model.key} version 1 of tenant north:")]
 
+    assert f"allows nothing to assistants that come with process {model.key} without a tenant" in refused.said
+    assert (refused.level, of_north.level) == (Level.PROBLEM, Level.OK)
     assert [(each.level, "DEPLOYED_ASSISTANTS is off" in each.said) for each in off] == [(Level.PROBLEM, True)]
     assert allowed.subject.endswith(f": deployment:{model.key}:analyst")
     assert (allowed.level, allowed.said) == (

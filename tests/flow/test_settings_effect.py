@@ -240,9 +240,13 @@ async def test_deployed_assistants_may_ask_what_is_allowed_and_nothing_else(rig:
     worker = await rig.start_worker(deployed_assistants="openai/gpt-5-mini=89")
     task = await rig.until_failed(await rig.rest.start(model))
     await worker.stop()
-    await rig.start_worker(deployed_assistants="openai/gpt-5-mini=90")
+    worker = await rig.start_worker(deployed_assistants="openai/gpt-5-mini=90 process=another tenant=-")
+    of_another = await rig.until_failed(await rig.rest.start(model))
+    await worker.stop()
+    await rig.start_worker(deployed_assistants=f"openai/gpt-5-mini=90 process={model.key} tenant=-")
     await rig.run(model)
 
+    assert f"allows nothing to assistants that come with process {model.key}" in of_another["errorMessage"]
     assert "DEPLOYED_ASSISTANTS allows openai/gpt-5-mini up to 89" in task["errorMessage"]
     [asked] = rig.provider.requests("responses.create")
     assert asked["body"]["instructions"] == "You travel."

@@ -13,6 +13,7 @@ from tests.models import unique
 from tests.rest import connect
 from tests.waiting import wait_until
 from worker.demo.engine import Engine
+from worker.engine import client
 from worker.telemetry import logs
 from worker.turn import verdict
 
@@ -183,6 +184,27 @@ async def test_a_lost_reply_is_found_on_the_thread_and_not_paid_again(rig: Rig) 
     rig.provider.fault("responses.create", times=1, cut=True)
     await rig.start_worker()
     instance = await rig.rest.start(model)
+    await rig.rest.wait_for_end(instance)
+
+    assert rig.calls("responses.create") == 1
+    assert (await rig.meta(instance, "frame"))["recovered"] == "thread"
+
+
+@pytest.mark.parametrize("spoilt", ["removed", "too large for a poll"])
+async def test_an_answer_that_is_paid_for_is_delivered_although_the_variables_have_become_bad(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    monkeypatch.setattr(client, "LARGEST_POLL", 100_000)
+    model = await rig.deploy(rig.step("frame", data_input="offers", service_thread="business-key"))
+    rig.provider.fault("responses.create", times=1, cut=True)
+    await rig.start_worker()
+    instance = await rig.rest.start(model, {"offers": {"type": "Json", "value": "[1]"}}, business_key=unique("case"))
+    await rig.until_failed(instance)
+    if spoilt == "removed":
+        await rig.rest.delete(f"process-instance/{instance}/variables/offers")
+    else:
+        large = {"type": "Json", "value": json.dumps("x" * 100_000)}
+        await rig.rest.put(f"process-instance/{instance}/variables/offers", large)
     await rig.rest.wait_for_end(instance)
 
     assert rig.calls("responses.create") == 1

@@ -53,6 +53,8 @@ class Ogx(Process):
             "STORE": str(self.directory),
             "MODEL_URL": model_url,
             "TIKTOKEN_CACHE_DIR": str(HOME / "encodings"),
+            # Its other form takes seconds to write out a refusal, and nobody is answered meanwhile.
+            "OGX_LOG_FORMAT": "json",
         }
 
     @property

@@ -54,7 +54,14 @@ def test_the_process_is_part_of_the_name_and_no_assistant_of_the_house_is_called
         assert named(other, "offers") is None
 
 
-@pytest.mark.parametrize("said", ["on", "openai", "openai/gpt-5-mini", "openai/x=0", "openai/x=y", ",", "a/b=1,a/b=2"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("on", "openai", "openai/gpt-5-mini", "openai/x=0", "openai/x=y", ",", "a/b=1,a/b=2"),
+        *("a/b=1 process=", "a/b=1 tenant=t process=p", "a/b=1 key=p", "a/b process=p=1", "process=p"),
+        "a/b=1 process=p tenant=t, a/b=2 process=p tenant=t",
+    ],
+)
 def test_what_the_setting_cannot_mean_is_refused(said: str) -> None:
     with pytest.raises(Permanent):
         allowed(said)
@@ -63,12 +70,12 @@ def test_what_the_setting_cannot_mean_is_refused(said: str) -> None:
 async def test_a_spec_is_read_once_for_each_definition_with_the_schema_beside_it() -> None:
     text = SPEC.replace("max_output", "output_schema: answer.json\nmax_output")
     deployed, deployment = finding({"analyst.md": text, "answer.json": '{"type": "object"}'})
-    found = await deployed.find(NAME, "offers:1:a")
+    found = await deployed.find(NAME, "offers:1:a", None)
 
-    assert await deployed.find(NAME, "offers:1:a") is found
+    assert await deployed.find(NAME, "offers:1:a", None) is found
     assert (found.name, found.version, found.output_schema) == (NAME, "1", {"type": "object"})
     assert deployment.asked == [("offers:1:a", "analyst.md"), ("offers:1:a", "answer.json")]
-    await deployed.find(NAME, "offers:2:b")
+    await deployed.find(NAME, "offers:2:b", None)
     assert deployment.asked[2:] == [("offers:2:b", "analyst.md"), ("offers:2:b", "answer.json")]
 
 
@@ -77,14 +84,14 @@ async def test_one_has_no_files_to_look_things_up_in() -> None:
         {"analyst.md": SPEC.replace("max_output", "files: [prices.csv]\nmax_output"), "prices.csv": "a"}
     )
     with pytest.raises(BadDefinition, match=r"files: 'prices\.csv' cannot be named here: assistants that come with"):
-        await deployed.find(NAME, "offers:1:a")
+        await deployed.find(NAME, "offers:1:a", None)
 
 
 async def test_a_schema_of_its_own_has_the_same_bound() -> None:
     text = SPEC.replace("max_output", "output_schema: answer.json\nmax_output")
     deployed, _ = finding({"analyst.md": text, "answer.json": " " * (LONGEST + 1)})
     with pytest.raises(BadDefinition, match=r"'answer\.json' of the deployment has more than"):
-        await deployed.find(NAME, "offers:1:a")
+        await deployed.find(NAME, "offers:1:a", None)
 
 
 def test_the_variable_with_its_thread_comes_with_the_poll() -> None:
@@ -141,7 +148,7 @@ def test_names_that_are_together_too_long_for_a_variables_name_are_refused() -> 
 async def test_so_many_are_remembered_at_most() -> None:
     deployed, deployment = finding({"analyst.md": SPEC})
     for number in [*range(KEPT + 1), KEPT, 0]:
-        await deployed.find(NAME, f"offers:{number}:a")
+        await deployed.find(NAME, f"offers:{number}:a", None)
     assert len(deployment.asked) == KEPT + 2, "the last is known still, the first is not"
 
 
@@ -169,12 +176,66 @@ async def test_a_spec_that_is_wrong_or_asks_for_more_than_is_allowed_is_the_mode
 ) -> None:
     deployed, _ = finding({"analyst.md": SPEC.replace(*change)})
     with pytest.raises(BadDefinition, match=said) as caught:
-        await deployed.find(NAME, "offers:1:a")
+        await deployed.find(NAME, "offers:1:a", None)
     assert str(caught.value).startswith("property service.name: ")
 
 
 async def test_where_none_is_allowed_no_file_is_asked_for() -> None:
     deployed, deployment = finding({"analyst.md": SPEC}, allowed("off"))
     with pytest.raises(BadDefinition, match="DEPLOYED_ASSISTANTS is off"):
-        await deployed.find(NAME, "offers:1:a")
+        await deployed.find(NAME, "offers:1:a", None)
     assert deployment.asked == []
+
+
+BOUND = allowed(
+    "openai/gpt-5-mini=500 process=offers, openai/gpt-5-mini=400 tenant=acme, openai/gpt-5-mini=600 process=tenders "
+    "tenant=acme, openai/gpt-5-mini=450 process=hiring tenant=-"
+)
+
+
+@pytest.mark.parametrize(
+    ("process", "tenant", "most"),
+    [
+        ("offers", None, 500),
+        ("offers", "other", 500),
+        ("offers", "acme", 500),
+        ("tenders", "acme", 600),
+        ("hiring", None, 450),
+        ("hiring", "acme", 400),
+        ("anything", "acme", 400),
+    ],
+)
+async def test_of_what_is_allowed_to_its_process_and_tenant_the_most_counts(
+    process: str, tenant: str | None, most: int
+) -> None:
+    name = f"deployment:{process}:analyst"
+    fitting, _ = finding({"analyst.md": SPEC.replace(": 500", f": {most}")}, BOUND)
+    longer, _ = finding({"analyst.md": SPEC.replace(": 500", f": {most + 1}")}, BOUND)
+
+    assert (await fitting.find(name, "x:1:a", tenant)).max_output_tokens == most
+    with pytest.raises(BadDefinition, match=rf"allows openai/gpt-5-mini up to {most}$"):
+        await longer.find(name, "x:1:a", tenant)
+
+
+@pytest.mark.parametrize(
+    ("process", "tenant", "said"),
+    [
+        ("tenders", None, "process tenders without a tenant"),
+        ("tenders", "other", "process tenders of tenant other"),
+        ("hiring", "other", "process hiring of tenant other"),
+    ],
+)
+async def test_where_nothing_is_allowed_to_its_process_and_tenant_no_file_is_asked_for(
+    process: str, tenant: str | None, said: str
+) -> None:
+    deployed, deployment = finding({"analyst.md": SPEC}, BOUND)
+    with pytest.raises(BadDefinition, match=f"DEPLOYED_ASSISTANTS allows nothing to assistants that come with {said}"):
+        await deployed.find(f"deployment:{process}:analyst", "x:1:a", tenant)
+    assert deployment.asked == []
+
+
+async def test_what_is_known_of_a_spec_is_not_what_another_tenant_may_ask() -> None:
+    deployed, _ = finding({"analyst.md": SPEC.replace(": 500", ": 400")}, BOUND)
+    await deployed.find("deployment:tenders:analyst", "tenders:1:a", "acme")
+    with pytest.raises(BadDefinition, match="of tenant other"):
+        await deployed.find("deployment:tenders:analyst", "tenders:1:a", "other")

@@ -304,7 +304,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "PROVIDERS_FILE": ("/etc/providers.yaml", Path("/etc/providers.yaml")),
         "BUDGETS_FILE": ("/etc/budgets.yaml", Path("/etc/budgets.yaml")),
         "ASSISTANTS_DIR": ("/specs", Path("/specs")),
-        "DEPLOYED_ASSISTANTS": ("openai/gpt-5-mini=4000", "openai/gpt-5-mini=4000"),
+        "DEPLOYED_ASSISTANTS": ("openai/gpt-5-mini=4000 tenant=a", "openai/gpt-5-mini=4000 tenant=a"),
         "TOPICS": (" b, a ,,b", ("b", "a")),
         "HANDLERS": (
             "pay=shop.pay:charge, mail = shop.mail:Mail.send",

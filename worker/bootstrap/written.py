@@ -106,7 +106,7 @@ def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
 def allowed(settings: Settings, known: Mapping[str, ProviderSpec]) -> deployed.Allowed:
     """Read what assistants of deployments may ask. Raises Permanent where it names a provider that there is not."""
     said = deployed.allowed(settings.deployed_assistants)
-    for provider, model in said.tokens:
+    for provider, model in said.models:
         if provider not in known:
             there = ", ".join(sorted(known))
             raise Permanent(f"DEPLOYED_ASSISTANTS: of {provider}/{model} the provider is unknown; there are: {there}")

@@ -96,7 +96,7 @@ class AskTurn:
         facts.key, facts.assistant = ask.target, name
         try:
             if is_deployed(name):
-                found = await self._assistants.deployed(name, await self._definition(ask))
+                found = await self._assistants.deployed(name, await self._definition(ask), ask.about.tenant)
             else:
                 found = self._assistants.find(name, None)
         except UnknownAssistant as exc:

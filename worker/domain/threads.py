@@ -401,9 +401,9 @@ class Answer:
     written to the cache are part of the input, reasoning of the output; None where the provider does not say. `cost` is
     by the price of its day, None where nobody knows it. `untold`: of so many earlier turns of the thread the model was
     not told every word. `weighed`: the text is answers to decision questions, with their probabilities, as
-    `questions.written` has them. `cited` are the files that it goes by, as the provider calls them, which is kept
-    nowhere. Of a `model` whose name is longer than any the beginning is kept, as it is stored and
-    shown.
+    `questions.written` has them. `cited` are the files that it goes by, as the provider calls them, and
+    `found_nothing`: files were searched in vain; both are kept nowhere. Of a `model` whose name is longer than any the
+    beginning is kept, as it is stored and shown.
     """
 
     text: str
@@ -422,6 +422,7 @@ class Answer:
     untold: int = 0
     weighed: bool = False
     cited: tuple[str, ...] = ()
+    found_nothing: bool = False
 
     @property
     def counted(self) -> tuple[int, int] | None:

@@ -51,6 +51,12 @@ def text(
     return defused("\n\n".join(sections).encode(errors="replace").decode())  # half characters cannot be sent
 
 
+def lost(activity: Activity, why: str) -> str:
+    """Write what is known of a question that was asked and cannot be put together any more. For the record alone."""
+    known = [f"# {activity.title or activity.id}", activity.documentation.strip()]
+    return defused("\n\n".join([*known, f"(The rest of what was asked here cannot be told any more: {why})"]))
+
+
 def remembered(facts: Sequence[Fact]) -> str:
     """Write what is known of a subject, as an input is written: material, whatever it says."""
     said = [f"{one_line(each.id)[:40]}, {each.at:%Y-%m-%d}:\n\n{indented(each.text)}" for each in facts]

@@ -243,9 +243,10 @@ class Assistants(Protocol):
         """Return the named version, the highest one if None. Raises UnknownAssistant, which lists what there is."""
         ...
 
-    async def deployed(self, name: str, definition_id: str) -> Assistant:
+    async def deployed(self, name: str, definition_id: str, tenant: str | None) -> Assistant:
         """Return one that came with this definition, by its whole name, see `domain.deployed.named`.
 
-        Raises BadDefinition where there is none, or none that may be asked, and what `Engine.resource` raises.
+        `tenant` is whose task or conversation it is to answer, which not every one may. Raises BadDefinition where
+        there is none, or none that may be asked, and what `Engine.resource` raises.
         """
         ...

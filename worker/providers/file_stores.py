@@ -97,7 +97,7 @@ class OpenAIFiles:
         """See `ports.file_stores.FileVendor.put`."""
         call = Call("vector_stores.files.create", SHORT_CALL, acts=True, thread_id=file_id)
         try:
-            await self._client.request(call, Anything, "POST", f"{_store(store_id)}/files", {"file_id": file_id})
+            put = await self._client.request(call, Indexed, "POST", f"{_store(store_id)}/files", {"file_id": file_id})
         except ThreadGone:
             return False
         except (BadRequest, ModelDown):
@@ -106,7 +106,8 @@ class OpenAIFiles:
             if await self.name_of(file_id) is not None:
                 raise
             return False
-        return True
+        # OGX takes a file that is not there, and calls it failed.
+        return put.status != "failed" or await self.name_of(file_id) is not None
 
     async def status(self, store_id: str, file_id: str) -> Indexing | None:
         """See `ports.file_stores.FileVendor.status`."""
@@ -117,7 +118,7 @@ class OpenAIFiles:
             await _check(self._client, store_id)
             return None
         except (BadRequest, ModelDown):
-            # OGX fails with 500 at a file that the store does not have: so the store is asked which ones it has.
+            # Servers differ in how they refuse a file that a store does not have: so it is asked which ones it has.
             if file_id in await self.contents(store_id):
                 raise
             return None
@@ -131,7 +132,11 @@ class OpenAIFiles:
     async def take_out(self, store_id: str, file_id: str) -> None:
         """See `ports.file_stores.FileVendor.take_out`."""
         call = Call("vector_stores.files.delete", SHORT_CALL, acts=True, thread_id=file_id)
-        await self._delete(call, f"{_store(store_id)}{_file(file_id)}")
+        try:
+            await self._delete(call, f"{_store(store_id)}{_file(file_id)}")
+        except (BadRequest, ModelDown):
+            await _check(self._client, store_id)
+            raise
 
     def _stores(self) -> AsyncIterator[Conversation]:
         return self._listed("vector_stores.list", Page[Conversation], "/vector_stores?")

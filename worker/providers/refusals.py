@@ -114,12 +114,19 @@ GONE: Final = (
     Shape("OpenAI, as reported", kinds={"invalid_request_error"}, codes={""}, words=_MISSING),
     Shape("OGX 1.5.0, ogx_api/common/errors.py", kinds={""}, codes={""}, words=_MISSING),
     Shape("OGX 1.5.0, seen", places={"detail"}, words=_MISSING),
+    Shape(
+        "OGX 1.5.0, seen of vector stores",
+        {400},
+        kinds={""},
+        codes={""},
+        words=re.compile(r"\AVector_store 'NAME' not"),
+    ),
     Shape("Azure AI Foundry, as reported", codes={"not_found", "NotFound", "ResourceNotFound"}, words=_MISSING),
     Shape("Azure AI Foundry, as reported", codes={"conversation_not_found"}, names_it=True),
     Shape("gateways that write errors anew, as reported", places={"message"}, words=_MISSING),
 )
-"""How providers say that this very conversation, response or item is gone. Two calls must say so before anybody acts
-on it, see `OpenAIProvider`."""
+"""How providers say that this very conversation, response, item, file or vector store is gone. Of a conversation two
+calls must say so before anybody acts on it, see `OpenAIProvider`."""
 
 NO_MODEL: Final = (
     # Also with 403 and 400: a project without the right to a model is told that there is none.

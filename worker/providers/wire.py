@@ -70,7 +70,8 @@ class Part(Wire):
 class Item(Wire):
     """One entry of a conversation: a message, the model's reasoning, or a kind that we never asked for.
 
-    `phase` is `commentary` or `final_answer` where the model tells the two apart.
+    `phase` is `commentary` or `final_answer` where the model tells the two apart. `results` are those of a search, None
+    where they are not said.
     """
 
     type: Maybe[str] = None
@@ -78,6 +79,7 @@ class Item(Wire):
     status: Maybe[str] = None
     phase: Maybe[str] = None
     content: list[Part] = []
+    results: Maybe[list[Any]] = None
 
     @field_validator("content", mode="before")
     @classmethod
@@ -287,7 +289,8 @@ def answer_of(response: Response) -> Answer:
     text = _text(output)
     outcome, detail = _outcome(response, output, text)
     answer = Answer(text=text, outcome=outcome, detail=detail, response_id=response.id, model=response.model)
-    return usage.on(replace(answer, cited=tuple(dict.fromkeys(_cited(output)))))
+    cited = tuple(dict.fromkeys(_cited(output)))
+    return usage.on(replace(answer, cited=cited, found_nothing=_found_nothing(output)))
 
 
 def answer_behind(newest_first: Iterable[Item], ref: str) -> Answer | None:
@@ -349,6 +352,12 @@ def _cited(items: Iterable[Item]) -> Iterator[str]:
     for each in (each for part in parts for each in part.annotations or ()):
         if each.type == "file_citation" and each.filename:
             yield each.filename
+
+
+def _found_nothing(items: Iterable[Item]) -> bool:
+    """Whether files were searched, and it is said that nothing was found."""
+    searches = [item for item in items if item.type == "file_search_call"]
+    return bool(searches) and all(item.results == [] for item in searches)
 
 
 def _answering(items: Iterable[Item]) -> list[Item]:

@@ -30,8 +30,8 @@ SCHEMA_WITH_MESSAGES = 2
 """Of an exchange with messages between question and answer. One of those two alone is written as it always was."""
 _EXCHANGES = (SCHEMA, SCHEMA_WITH_MESSAGES)
 _APART = ("messages", "asked_at", "answered_at", "heard", "memory", "cuts", "remember", "recalled")
-_KEPT = tuple(name for name in Answer.__slots__ if name != "cited")
-"""Of an answer; what it goes by is in the meta by then."""
+_KEPT = tuple(name for name in Answer.__slots__ if name not in {"cited", "found_nothing"})
+"""Of an answer; what it goes by is in the meta by then, and what became of a search is seen to."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 

@@ -96,7 +96,7 @@ class Specs:
 class Brought(Protocol):
     """The assistants that came with processes."""
 
-    async def find(self, name: str, definition_id: str) -> Assistant:
+    async def find(self, name: str, definition_id: str, tenant: str | None) -> Assistant:
         """See `ports.providers.Assistants.deployed`."""
         ...
 
@@ -112,9 +112,9 @@ class Current:
         """See `Specs.find`."""
         return self.specs.find(name, version)
 
-    async def deployed(self, name: str, definition_id: str) -> Assistant:
+    async def deployed(self, name: str, definition_id: str, tenant: str | None) -> Assistant:
         """See `ports.providers.Assistants.deployed`."""
-        return await self._brought.find(name, definition_id)
+        return await self._brought.find(name, definition_id, tenant)
 
 
 def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE) -> Specs:

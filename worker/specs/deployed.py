@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
-from worker.domain.deployed import OFF, Allowed, file_of
+from worker.domain.deployed import Allowed, file_of
 from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Assistant
 from worker.errors import BadDefinition
@@ -34,18 +34,18 @@ class Deployed:
         self._providers = providers
         self._known: OrderedDict[tuple[str, str], Assistant] = OrderedDict()
 
-    async def find(self, name: str, definition_id: str) -> Assistant:
+    async def find(self, name: str, definition_id: str, tenant: str | None) -> Assistant:
         """See `ports.providers.Assistants.deployed`."""
         file = file_of(name)
         place = f"property service.name: {file!r} of the deployment"
-        if not self._allowed.tokens:  # nobody's file is read then
-            raise BadDefinition(f"property service.name: {OFF}")
+        if refusal := self._allowed.refusal(name, tenant):  # its file is not even read
+            raise BadDefinition(f"property service.name: {refusal}")
         found = self._known.get((definition_id, name)) or await self._load(name, definition_id, file, place)
         self._known[definition_id, name] = found
         self._known.move_to_end((definition_id, name))
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
-        if flaw := self._allowed.flaw(found):
+        if flaw := self._allowed.flaw(found, tenant):
             raise BadDefinition(f"{place}: {flaw}")
         return found
 

@@ -34,7 +34,7 @@ class Assignment:
 
     `seat` is what it has of its provider's limits, `known` what is remembered of whom it is about, `attached` what goes
     along with its question, `words` what the assistant's files are searched for, `stamps` what tells it and the key's
-    instance from earlier ones of the same ids.
+    instance from earlier ones of the same ids; `flaw` is as in `Request`.
     """
 
     task: Task
@@ -50,6 +50,7 @@ class Assignment:
     known: Known = NOTHING
     attached: tuple[Attachment, ...] = ()
     words: Callable[[], str] | None = None
+    flaw: BadDefinition | None = None
 
     @property
     def work(self) -> Work:
@@ -86,6 +87,7 @@ class Assignment:
             attached=self.attached,
             words=self.words,
             began_at=self.stamps.instance,
+            flaw=self.flaw,
         )
 
     def _fits(self, answer: Answer) -> bool:
@@ -108,8 +110,8 @@ class Assigning:
         """Find out what the task wants, from its model, its properties and its assistant's spec."""
         activity = definition.of(task)
         facts.activity = activity.label
-        if task.is_bare:
-            raise _too_much()
+        if task.is_bare and (activity.loops or "assistant" in activity.parameters):
+            raise too_much()  # without its variables nobody knows on which thread, or for which iteration
         # Before the properties are checked: where one is wrong, the incident still says which assistant was meant.
         facts.assistant = activity.said("service.name")[:LONGEST_NAME] or facts.assistant
         wanted = properties.read(task, activity, definition, with_schema=False)
@@ -144,7 +146,7 @@ class Assigning:
 
     async def _spec(self, task: Task, wanted: TaskProperties) -> Assistant:
         if is_deployed(wanted.assistant):
-            return await self._assistants.deployed(wanted.assistant, task.process_definition_id)
+            return await self._assistants.deployed(wanted.assistant, task.process_definition_id, task.tenant_id)
         try:
             return self._assistants.find(wanted.assistant, wanted.version)
         except UnknownAssistant as exc:
@@ -235,7 +237,8 @@ class Assigning:
                 return key(TASK_SCOPE + task.id), None
 
 
-def _too_much() -> BadInput:
+def too_much() -> BadInput:
+    """Say what is wrong with a task that came without its variables."""
     return BadInput(
         "the variables that come with this task have too many bytes for a poll's reply, so that it came without them. "
         "Make the largest smaller or remove it (a file's content does not count), and in later versions of the model "

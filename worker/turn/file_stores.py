@@ -106,6 +106,16 @@ class FileStores:
             await self.book.forget(entry)
         log.warning(Event.FILES_GONE, provider=self.provider, store=store_id)
 
+    async def check(self, files: Sequence[AssistantFile], store_id: str) -> None:
+        """Forget this store of these files if the provider says that it has it no more. Never raises WorkerError."""
+        try:
+            await self.vendor.contents(store_id)
+        except FilesGone:
+            with suppress(WorkerError):  # the next search in vain finds it out
+                await self.gone(files, store_id)
+        except WorkerError:
+            return  # nobody can tell now
+
     async def close(self) -> None:
         """Make no more, and let go of the lock."""
         making = list(self._making.values())
@@ -177,22 +187,27 @@ class FileStores:
         return await self._put_into(entry, different, is_new=entry == wanted)
 
     async def _put_into(self, entry: FileStore, files: Collection[AssistantFile], *, is_new: bool) -> FileStore:
+        is_empty = False
         if not entry.id:
             # One that is noted and has no id: whoever noted it may have made it, and died.
             found = [] if is_new else await self.vendor.marked(entry.mark)
             name = f"assistant-worker {entry.digest[:12]}"
             made = found[0] if found else await self.vendor.create(name, entry.mark, entry.digest)
+            is_empty = not found
             entry = replace(entry, id=made)
             await self.book.note(entry)
         for each in files:
-            await self._put(entry, each)
+            await self._put(entry, each, is_empty=is_empty)
         return entry
 
-    async def _put(self, entry: FileStore, file: AssistantFile) -> None:
-        """Have a file in the store; uploaded once more where the provider has lost it."""
+    async def _put(self, entry: FileStore, file: AssistantFile, *, is_empty: bool) -> None:
+        """Have a file in the store; uploaded once more where the provider has lost it.
+
+        An empty one is not asked for it: OGX takes seconds to say no, and answers nobody meanwhile.
+        """
         for _ in range(2):
             upload = await self._uploaded(file)
-            stands = await self.vendor.status(entry.id, upload.id)
+            stands = None if is_empty else await self.vendor.status(entry.id, upload.id)
             if stands is not None and stands.state == "failed":
                 await self.vendor.take_out(entry.id, upload.id)
                 stands = None

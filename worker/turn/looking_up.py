@@ -33,6 +33,16 @@ async def looked_up(ground: Ground, request: Request, facts: TurnFacts) -> Assis
     return replace(assistant, looked_up=prompt.looked_up(found) if found else "")
 
 
+def check_store(ground: Ground, assistant: Assistant) -> None:
+    """Find out beside the work whether the store of an assistant's files is gone: some servers search it then as well.
+
+    The answer is kept, as it was paid for. For the next one the store is made anew.
+    """
+    stores = ground.file_stores.get(assistant.provider)
+    if stores is not None and assistant.file_store:
+        ground.later(stores.check(assistant.files, assistant.file_store), f"files of {assistant.name}")
+
+
 def _used(found: list[Passage]) -> dict[str, str]:
     """Name the files that were used, with the beginnings of their digests."""
     return {each.file.name: each.file.sha256[:12] for each in found}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
@@ -10,7 +11,7 @@ import structlog
 
 from worker.domain.memory import LONGEST_QUESTION, LONGEST_TEXT, Fact, MemorySubject, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Activity, Task
-from worker.errors import MemoryDown, MemoryRefused, NotRedacted
+from worker.errors import BadDefinition, MemoryDown, MemoryRefused, NotRedacted
 from worker.modelling import prompt
 from worker.modelling.properties import prompt_parameter
 from worker.modelling.subjects import subject_of
@@ -54,6 +55,12 @@ def _cut(facts: Sequence[Fact]) -> list[Fact]:
     ]
 
 
+def _asked(task: Task, activity: Activity) -> str:
+    with suppress(BadDefinition):  # the turn says that itself, where it has to ask
+        return prompt_parameter(task, activity) or activity.documentation
+    return activity.documentation
+
+
 class Recalling:
     """Recalls for turns. `engine` is empty where engines share what is remembered.
 
@@ -85,7 +92,7 @@ class Recalling:
     async def of(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
         """Say what is known of whom the task is about. Never raises, and takes no longer than the deadline."""
         kind = wish.subject or ""
-        asked = (prompt_parameter(task, activity) or activity.documentation)[: LONGEST_ASKED + SPARE]
+        asked = _asked(task, activity)[: LONGEST_ASKED + SPARE]
         subject, why = subject_of(kind, task, self._engine)
         if subject is None:
             metrics.RECALLS.labels("no_subject").inc()

@@ -26,7 +26,7 @@ from worker.domain.threads import (
     size,
 )
 from worker.domain.watching import Speaker
-from worker.errors import StoreDown
+from worker.errors import BadDefinition, StoreDown
 from worker.ports.documents import Documents, Shelf
 from worker.ports.limits import Seats
 from worker.ports.providers import Watchers
@@ -71,8 +71,9 @@ class Request:
     said before, and knows nothing. `recalled` is what its text shows of what is remembered of others like it, and
     `remember` of whom its answer is to be, if it `fits` the form, which may take
     seconds to tell. What is `attached` goes along with the text. `words` are what the assistant's files are searched
-    for, put together only where there are any; the text, where nothing is said. `began_at` is the stamp of the instance
-    whose thread it is, see `domain.threads.Stamps`.
+    for, put together only where there are any; the text, where nothing is said. With a `flaw` it was asked and cannot
+    be put together any more: an answer that is there counts, and where none is the flaw is raised. `began_at` is the
+    stamp of the instance whose thread it is, see `domain.threads.Stamps`.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Request:
     fits: Callable[[Answer], bool] | None = None
     attached: tuple[Attachment, ...] = ()
     words: Callable[[], str] | None = None
+    flaw: BadDefinition | None = None
     began_at: str = ""
 
     @property

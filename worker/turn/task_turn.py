@@ -45,7 +45,7 @@ from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
 from worker.turn.answering import Answering
 from worker.turn.approving import ApprovalTurn
-from worker.turn.assignment import Assigning, Assignment
+from worker.turn.assignment import Assigning, Assignment, too_much
 from worker.turn.charging import Bill
 from worker.turn.facts import APART, TurnFacts
 from worker.turn.fallback import Fallback
@@ -225,16 +225,30 @@ class Turn:
             assignment = replace(assignment, assistant=replace(assignment.assistant, questions=asked))
             # To read documents, and to wait until others are read, may take longer than a hold lives.
             async with self._ground.renewing(entry.hold, assignment.task.id):
-                inputs = await self._inputs(assignment, entry, facts)
-                text = await self._text(assignment, inputs, earlier.wrong)
-            words = partial(prompt.words, assignment.task, assignment.activity, inputs, assignment.form.questions)
-            return replace(assignment, attached=inputs.attached, words=words), text
+                return await self._asked(assignment, entry, facts, earlier.wrong)
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
             trouble = isinstance(exc, WorkerError) and exc.is_trouble
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
+
+    async def _asked(
+        self, assignment: Assignment, entry: Entered, facts: TurnFacts, wrong: str
+    ) -> tuple[Assignment, str]:
+        """Put the question together. Where an earlier call may have an answer that is looked for, whatever is wrong."""
+        task, activity = assignment.task, assignment.activity
+        try:
+            if task.is_bare:
+                raise too_much()
+            inputs = await self._inputs(assignment, entry, facts)
+            text = await self._text(assignment, inputs, wrong)
+        except BadDefinition as exc:
+            if entry.asked is None:
+                raise
+            return replace(assignment, flaw=exc), prompt.lost(activity, str(exc))
+        words = partial(prompt.words, task, activity, inputs, assignment.form.questions)
+        return replace(assignment, attached=inputs.attached, words=words), text
 
     def _weighing(self, assignment: Assignment) -> Assignment:
         """Keep questions whose answers are weighed from a fallback that weighs none, unless the task allows that."""

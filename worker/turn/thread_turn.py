@@ -31,7 +31,7 @@ from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
 from worker.turn.keeping import Keeping
 from worker.turn.leaving import Leaving, tell_moved
-from worker.turn.looking_up import looked_up
+from worker.turn.looking_up import check_store, looked_up
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import Keepsake
 
@@ -128,6 +128,8 @@ class ThreadTurn:
             else:
                 if found is not None:
                     return await self._keep(found, published=self.entry.published)
+        if self.request.flaw is not None:
+            raise self.request.flaw
         # Behind the look, which costs nothing: the last call that is allowed may have left its answer on the thread.
         calls.check(self.entry, self.request)
         # Nor does an answer that is there wait for files, which may have become bad since it was asked.
@@ -369,6 +371,8 @@ class ThreadTurn:
     async def _keep(self, answer: Answer, *, published: bool) -> Answer:
         # From here on the hold is let go of, and a renewal that is on its way finds none.
         self.has_answer = True
+        if answer.found_nothing:
+            check_store(self.ground, self.request.assistant)
         return await self.keeping.keep(answer, published=published)
 
     def _hold_lost(self) -> None:

@@ -72,7 +72,7 @@ def ask(options: Namespace) -> int:
     specs = assistants.load(options.assistants or chosen.assistants_dir, known)
     if options.dry_run or known is None:  # whom it would ask need not be known
         may_ask = deployed.allowed(chosen.deployed_assistants)
-        names = alone.names({provider for provider, _ in may_ask.tokens}, specs)
+        names = alone.names({provider for provider, _ in may_ask.models}, specs)
         known = {name: ProviderSpec(name) for name in names} | dict(known or {})
     else:
         may_ask = allowed(chosen, known)

@@ -236,9 +236,9 @@ class Plain:
         """See `Specs.find`."""
         return _plain(self._assistants.find(name, version))
 
-    async def deployed(self, name: str, definition_id: str) -> Assistant:
+    async def deployed(self, name: str, definition_id: str, tenant: str | None) -> Assistant:
         """Find one that lies beside the model, as it would be deployed with it."""
-        return _plain(await self._assistants.deployed(name, definition_id))
+        return _plain(await self._assistants.deployed(name, definition_id, tenant))
 
 
 def _plain(assistant: Assistant) -> Assistant:

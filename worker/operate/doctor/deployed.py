@@ -42,6 +42,7 @@ class Models:
     definitions: dict[str, Definition] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     files: dict[tuple[str, str, str], Fault | str] = field(default_factory=dict)
+    tenants: Mapping[str, str | None] = field(default_factory=dict)
 
     def calls(self) -> calls.Calls:
         """Return which of them call which."""
@@ -90,7 +91,11 @@ async def read(engine: RestEngine) -> Models:
     """Read every definition that counts, a few at a time. Raises EngineDown."""
     deployed = {each.id: each for each in await engine.deployed()}
     ids = relevant(deployed.values())
-    models = Models({id_: _label(deployed[id_]) for id_ in ids}, {id_: deployed[id_].key for id_ in ids})
+    models = Models(
+        {id_: _label(deployed[id_]) for id_ in ids},
+        {id_: deployed[id_].key for id_ in ids},
+        tenants={id_: deployed[id_].tenant_id for id_ in ids},
+    )
     places = asyncio.Semaphore(READS_AT_ONCE)
 
     async def read_one(id_: str) -> None:
@@ -155,7 +160,7 @@ async def brought(
     for id_, name in sorted(named) if providers is not None else ():
         subject = f"{models.labels[id_]}: {name}"
         try:
-            found = await finder.find(name, id_)
+            found = await finder.find(name, id_, models.tenants[id_])
         except BadDefinition as exc:
             rows.append(_finding(subject, Level.PROBLEM, f"{exc}; an incident when it is reached", DEPLOY))
         except WorkerError as exc:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -95,6 +96,50 @@ async def test_what_another_worker_left_is_found_within_a_round(desk: Desk) -> N
         await asyncio.sleep(1)
         await desk.answer("t")
         await desk.core.until(lambda: desk.transcript.rows, within=timedelta(seconds=6))
+
+
+async def test_what_is_looked_for_while_it_is_being_written_is_not_left_until_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another turn's answer has the recorder look between the two steps by which this one is kept."""
+    run = desk.threads._run
+
+    async def looked_at_meanwhile(script: str, *args: Any) -> Any:
+        if script == "keep_answer":
+            desk.recorder.wake()
+            await asyncio.sleep(0.1)
+        return await run(script, *args)
+
+    monkeypatch.setattr(desk.threads, "_run", looked_at_meanwhile)
+    async with desk.recorder:
+        await asyncio.sleep(1)
+        await desk.answer("t")
+        desk.recorder.wake()
+        await desk.core.until(lambda: desk.transcript.rows, within=timedelta(seconds=0.2))
+
+
+async def test_of_a_worker_that_died_while_it_wrote_nothing_is_looked_for_all_the_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = ThreadKey("default", "t", "analyst")
+    entry = await desk.threads.enter(key, "t")
+    assert isinstance(entry, Entered)
+    await desk.threads.intend(entry.hold, 1, timedelta(seconds=60))
+    turn = Keys.of("aw", key).turn("t")
+    await desk.threads._list("default", turn, [TRANSCRIPT])
+    async with desk.recorder:
+        await asyncio.sleep(300)
+        looked = list[datetime]()
+        hgetall = desk.core.redis.hgetall
+
+        def looking(name: str) -> Any:
+            looked.append(now())
+            return hgetall(name)
+
+        monkeypatch.setattr(desk.core.redis, "hgetall", looking)
+        await asyncio.sleep(300)
+    assert 5 < len(looked) < 15
+    assert await desk.outbox.backlog(TRANSCRIPT) == 1
 
 
 async def test_a_transcript_that_is_down_is_told_once_and_gets_everything_later(desk: Desk) -> None:

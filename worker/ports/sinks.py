@@ -43,8 +43,11 @@ class Outbox(Protocol):
         """Take turns that are due, the oldest first; unless they are settled they are due again half a minute later."""
         ...
 
-    async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
-        """Forget the exchanges of these attempts, and the turn if nothing more can come of it."""
+    async def settle(self, pending: Pending, recorded: frozenset[int]) -> bool:
+        """Forget the exchanges of these attempts, and the turn if nothing more can come of it.
+
+        False if something more is to be had of it in a moment: it has been looked at while that was being written.
+        """
         ...
 
     async def postpone(self, pending: Pending, by: timedelta) -> None:

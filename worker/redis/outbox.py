@@ -20,6 +20,8 @@ CLAIMED_FOR = timedelta(seconds=30)
 """After this another worker may try what one has taken and not settled."""
 LOOKED_AT = 10_000
 """Turns among which some tasks' are looked for; where there are more, nobody can tell."""
+DONE, WRITING = 1, 2
+"""What recorded.lua says of a turn."""
 TOLD = 10_000
 """Turns of a newer worker's that we remember to have spoken of."""
 
@@ -64,13 +66,15 @@ class RedisOutbox:
         found = [await self._pending(sink, turn, ticket) for turn, ticket in pairs]
         return [pending for pending in found if pending is not None]
 
-    async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
+    async def settle(self, pending: Pending, recorded: frozenset[int]) -> bool:
         """See `ports.sinks.Outbox.settle`."""
         attempts = sorted(recorded | pending.unreadable)
         names = [Keys.exchanges(pending.turn, pending.sink), pending.turn]
         # The exchange goes before the name: a death in between leaves a name with nothing behind it, which is dropped.
-        if await self._runner.run("recorded", names, ms(DONE_FOR), *attempts):
+        left = await self._runner.run("recorded", names, ms(DONE_FOR), *attempts)
+        if left == DONE:
             await self._due(pending, "")
+        return bool(left != WRITING)
 
     async def postpone(self, pending: Pending, by: timedelta) -> None:
         """See `ports.sinks.Outbox.postpone`."""

@@ -135,8 +135,11 @@ class Carrier:
             await self._measure()  # also while the sink is away
             if self._state != "up":
                 await self._sink.ping()
+            early = list[Pending]()
             while pending := deque(await self._outbox.claim(self._sink.name, AT_ONCE)):
-                await self._record_all(pending)
+                early += await self._record_all(pending)
+            for each in early:  # behind the last look, which would find them once more
+                await self._outbox.postpone(each, timedelta(0))
             await self._measure()
         except SinkDown as exc:
             self._tell_down(str(exc))
@@ -172,32 +175,42 @@ class Carrier:
             if self._kept and self._kept[0] is first:
                 self._kept.popleft()
 
-    async def _record_all(self, claimed: deque[Pending]) -> None:
-        """Record in order; where the sink goes away, what is left is due for anybody at once."""
+    async def _record_all(self, claimed: deque[Pending]) -> list[Pending]:
+        """Record in order, and return those of which more is being written in this moment.
+
+        Where the sink goes away, what is left is due for anybody at once.
+        """
+        early = list[Pending]()
         try:
             if (
                 await self._refusal(*[each for pending in claimed for _, each in sorted(pending.exchanges.items())])
                 is None
             ):
-                await asyncio.gather(*(self._settle(each, frozenset(each.exchanges)) for each in claimed))
-                return
+                whole = [self._settle(each, frozenset(each.exchanges)) for each in claimed]
+                return [each for each, done in zip(claimed, await asyncio.gather(*whole), strict=True) if not done]
             # At least one is refused: one by one each tells whether it is that.
             while claimed:
                 due = sorted(claimed[0].exchanges.items())
                 recorded = frozenset([attempt for attempt, exchange in due if await self._write(exchange)])
-                await self._settle(claimed[0], recorded)
+                if not await self._settle(claimed[0], recorded):
+                    early.append(claimed[0])
                 claimed.popleft()
         except SinkDown:
             for each in claimed:
                 await self._outbox.postpone(each, timedelta(0))
             raise
+        return early
 
-    async def _settle(self, pending: Pending, recorded: frozenset[int]) -> None:
-        await self._outbox.settle(pending, recorded)
+    async def _settle(self, pending: Pending, recorded: frozenset[int]) -> bool:
+        """Settle it; False if more of it is being written in this moment."""
+        is_whole = await self._outbox.settle(pending, recorded)
         if len(recorded) < len(pending.exchanges):
             await self._outbox.postpone(pending, UNSTORABLE_FOR)
         elif pending.newer:
             await self._outbox.postpone(pending, NEWER_FOR)
+        else:
+            return is_whole
+        return True
 
     async def _write(self, exchange: Exchange) -> bool:
         """Record one; False if it will not be taken, which concerns no other."""

@@ -142,10 +142,11 @@ class EngineRest:
 
 
 @asynccontextmanager
-async def connect(engine: Engine | Elsewhere) -> AsyncIterator[EngineRest]:
-    """A client that cleans up behind itself."""
+async def connect(engine: Engine | Elsewhere, *, outlives: bool = False) -> AsyncIterator[EngineRest]:
+    """A client that cleans up behind itself; it `outlives` an engine that is started anew."""
     headers = {"Authorization": aiohttp.encode_basic_auth(engine.user, engine.password)}
-    async with aiohttp.ClientSession(headers=headers) as session:
+    connector = aiohttp.TCPConnector(force_close=outlives)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
         rest = EngineRest(engine.base_url, session)
         try:
             yield rest

@@ -165,13 +165,17 @@ class Town:
         worker = await self.rig.start_worker(topics=topics)
         for instance in self.instances if instances is None else instances:
             await (self.rig.until_open(instance, until) if until else self.rig.rest.wait_for_end(instance, 60))
+        await self.until_recorded()
+        await worker.stop()
+
+    async def until_recorded(self) -> None:
+        """Wait until a worker has carried all of it to the transcript: one that is stopped leaves that to others."""
         async with bootstrap.connect(self.rig.build_settings()) as adapters:
 
             async def recorded() -> bool:
                 return await adapters.outbox.backlog(TRANSCRIPT) == 0
 
-            await wait_until(recorded, 30, what="the transcript")
-        await worker.stop()
+            await wait_until(recorded, 60, what="the transcript")
 
     async def found(self) -> dict[str, Finding]:
         """What `doctor --deep` says of the stores, by its subject, where something is to be said."""
@@ -240,7 +244,7 @@ def opened(folder: Path, extra: Path | None = None) -> Iterator[Stores]:
 
 @pytest.fixture
 async def rest(stores: Stores) -> AsyncIterator[EngineRest]:
-    async with connect(stores.engine) as rest:
+    async with connect(stores.engine, outlives=True) as rest:
         yield rest
 
 

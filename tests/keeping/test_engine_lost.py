@@ -86,6 +86,7 @@ async def test_the_worker_goes_on_on_the_empty_engine_and_what_was_said_before_e
     new = await town.start(2)
     for instance in new:
         await town.rig.rest.wait_for_end(instance, 90)
+    await town.until_recorded()
     await worker.stop()
     asked = town.asked()
     assert sorted(map(len, asked.values())) == [2, 2, 3, 3]

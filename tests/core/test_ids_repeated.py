@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.core.deciding import Deciding
 from tests.core.rig import Core
 from tests.fakes.engine import Job
+from tests.unit.decisions.examples import parts
 
 LOST = datetime(2026, 5, 4, 9, tzinfo=UTC)
 LATER = LOST + timedelta(days=1)
@@ -77,3 +79,22 @@ async def test_ids_that_are_different_for_ever_cost_no_question(core: Core) -> N
     async with core.working() as worker:
         assert (await step(core, "frame", "0e0f7c6a-33f2-11f0-b1c3-0242ac120002")).gone
         assert not worker.engine.script.named("began_at")
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_an_instance_with_the_id_of_a_lost_one_makes_no_revision_of_its_record(
+    core: Core, deciding: Deciding, *, is_lost: bool
+) -> None:
+    assert core.decisions is not None
+    deciding.say_all()
+    for part, value in parts().items():
+        deciding.say(part, value["one"] if part == "scores" else value, instance="7")
+    begun(core, "7", LOST)
+    assert (await deciding.reach("compute", instance="7")).gone
+    [kept] = [each for each in core.decisions.kept.values() if each.key.instance == "7"]
+    begun(core, "7", kept.began_at + timedelta(hours=1) if is_lost else kept.began_at - timedelta(hours=1))
+    job = await deciding.reach("propose", instance="7")
+
+    assert job.has_incident is is_lost
+    assert ("has given out its id again" in job.message) is is_lost
+    assert (core.decisions.kept[kept.key] == kept) is is_lost

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.decisions import as_markdown, chain, hashing, record, schemas
@@ -26,6 +26,8 @@ from worker.turn.stops import Stopped
 
 TRIES: Final = 5
 """To keep a row, while others keep theirs."""
+CLOCKS_APART: Final = timedelta(minutes=1)
+"""What our clock and the engine's may differ by."""
 
 _COMPUTED: Final = ("leader", "lead", "first_share", "agreement", "mismatches")
 """What gateways read of it; never null."""
@@ -102,12 +104,28 @@ class RecordTurn:
         for _ in range(TRIES):
             try:
                 last = await making.book.last(making.key)
+                if last is not None:
+                    await self._check_instance(last)
                 if wanted.stage != "close":
                     return await making.made(last, gathered, properties.STATUS[wanted.stage])
                 return await self._closed(making, wanted, gathered, last)
             except _Overtaken:
                 continue
         raise TranscriptDown("others write to this decision's record again and again")
+
+    async def _check_instance(self, last: Decision) -> None:
+        """Raise BadRecord where the record is of an earlier instance, whose id the engine has given out again.
+
+        Records tell when they began by our clock. Where ids are no mere numbers they are never given out again.
+        """
+        instance = last.key.instance
+        began_at = await self._engine.began_at(instance) if instance.isdecimal() else ""
+        if began_at and last.began_at + CLOCKS_APART < datetime.fromisoformat(began_at):
+            raise BadRecord(
+                f"the record of instance {instance} was begun before this instance was: the engine has given out its "
+                "id again, as its database was lost or restored. Give its workers another ENGINE_NAME (docs/backup.md, "
+                "engines that count their ids)"
+            )
 
     async def _closed(
         self, making: "_Making", wanted: RecordProperties, gathered: Gathered, last: Decision | None

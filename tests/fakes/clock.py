@@ -34,6 +34,8 @@ class _Jumping(selectors.DefaultSelector):
         self.threads = 0
 
     def select(self, timeout: float | None = None) -> Any:
+        if not self.threads and timeout is not None and timeout <= 0:
+            return []  # nobody outside works for it; a tenth of the time went into asking
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready

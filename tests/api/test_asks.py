@@ -155,9 +155,11 @@ async def test_a_token_asks_about_what_it_may_see_alone(ground: Ground) -> None:
     [
         {"id": ""},
         {"text": ""},
+        {"text": " \n\u2003"},
         {"text": "x" * 20_001},
         {"mode": "nonsense"},
         {"as_of": -1},
+        {"as_of": 2**63},
         {"person": "ada"},
         {"on_thread": 7},
         {"attachments": ["https://ann:secret@files.example/a"]},

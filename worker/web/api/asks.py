@@ -46,10 +46,10 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(min_length=1, max_length=LONGEST_CLIENT_ID)
-    text: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")
     on_thread: bool = False
     mode: Mode = "enqueue"
-    as_of: int | None = Field(None, ge=0)
+    as_of: int | None = Field(None, ge=0, le=2**31)
     attachments: Links = []
 
 

@@ -193,8 +193,9 @@ class _Sections:
         self.options = content.get("alternatives", {}).get("alternatives", [])
         self.objectives = content.get("objectives", {}).get("objectives", [])
         self.of = Names.of(content)
-        tried = called(content.get(WHAT_IFS, {}).get("sets", ()))
-        self.names = {**self.of.alternatives, **self.of.objectives, **self.of.uncertainties, **tried}
+        sets = [*content.get("weights", {}).get("sets", ()), *content.get(WHAT_IFS, {}).get("sets", ())]
+        self.sets = called([{"name": each["id"], **each} for each in sets])
+        self.names = {**self.of.alternatives, **self.of.objectives, **self.of.uncertainties}
 
     def all(self) -> Iterator[Section]:
         yield self._problem()
@@ -393,10 +394,11 @@ class _Sections:
         return {judge: hashing.opened(sources[judge], self.record["texts"]) for judge in sorted(sources)}
 
     def _orders(self) -> list[Table]:
+        named = {"sets": self.sets, "without_criterion": self.of.objectives}
         rows = [
             [
                 what,
-                name if orders in {"judges", "without_judge"} else self._name(name),
+                named.get(orders, {}).get(name, name),
                 " > ".join(map(self._name, order["ranking"])),
                 written(order["lead"]),
             ]

@@ -93,7 +93,11 @@ def _check(what: str, validator: Draft202012Validator, value: Any, most: int) ->
 
 
 def _said(error: ValidationError) -> str:
-    return f"at {error.json_path}: {error.message}"[:_LONGEST_MISTAKE]
+    said = error.message
+    # Such a message quotes all of the list before it says what is wrong with it.
+    if error.validator == "maxItems" and isinstance(error.instance, list):
+        said = f"{len(error.instance)} items, and {error.validator_value} at most are taken"
+    return f"at {error.json_path}: {said}"[:_LONGEST_MISTAKE]
 
 
 def _too_large(value: Any, path: str = "$") -> Iterator[str]:

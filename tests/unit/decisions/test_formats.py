@@ -12,7 +12,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from tests.hostile import OPENINGS, PIECES
-from tests.unit.decisions.examples import CRITERIA, at, parts, said, scores
+from tests.unit.decisions.examples import CRITERIA, at, parts, said, scores, weights
 from worker.decisions import chain, hashing, schemas
 from worker.decisions.findings import Kind
 from worker.decisions.formats import FORMATS
@@ -393,6 +393,14 @@ def test_scores_that_move_nothing_are_one_row_of_the_tornado() -> None:
     [tornado] = [each for each in section(record, "How far the order holds").tables if each.title.startswith("Lead")]
     assert tornado.title == "Lead, now 0.05, with one thing at its ends"
     assert tornado.rows == [["The small press, Quality", "-0.025", "0.125"], ["2 that move nothing", "0.05", "0.05"]]
+
+
+def test_an_order_by_other_weights_goes_by_their_name_and_not_by_that_of_something_else() -> None:
+    other = weights(cost=100, quality=10, id="Cost", kind="stakeholder", name="Of the treasurer")
+    unnamed = weights(cost=90, id="X", kind="what_if")
+    record = made(weights={"sets": [weights(), other, unnamed]})
+    [orders] = [each for section in report(record).sections for each in section.tables if each.title == "Orders"]
+    assert [row[1] for row in orders.rows if row[0] == "weights"] == ["Of the treasurer", "X", "base"]
 
 
 def test_orders_without_a_criterion_name_it_and_what_can_be_known_has_its_worth() -> None:

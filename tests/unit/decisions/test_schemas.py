@@ -44,6 +44,9 @@ def test_the_published_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
+MANY = [{"id": f"A{number}", "name": "One of many"} for number in range(200)]
+
+
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
@@ -59,6 +62,7 @@ def test_the_published_schema_is_a_schema() -> None:
         ("weights", {"sets": [weights(cost=-1e300)]}, "at $.sets[0].points[0].points"),
         ("weights", {"sets": [weights(cost=1e300)]}, "at $.sets[0].points[0].points: it is no number to compute with"),
         ("recommendation", {"why": {"text_sha256": "0" * 64}}, "at $.why"),
+        ("alternatives", {"alternatives": MANY}, "at $.alternatives: 200 items, and 50 at most are taken"),
     ],
 )
 def test_what_is_wrong_with_a_part_is_said_with_its_place(name: str, change: dict[str, Any], said: str) -> None:

@@ -153,7 +153,7 @@ def _add_deploy(commands: "Commands[argparse.ArgumentParser]") -> None:
     deploy = add(commands, "deploy", what, more=more)
     deploy.add_argument("folder", metavar="DIR", type=Path, help="models (.bpmn, .dmn) and what belongs to them")
     deploy.add_argument("--name", metavar="NAME", help="the deployment's name; the folder's by default")
-    deploy.add_argument("--tenant", metavar="TENANT", help="for this tenant alone")
+    deploy.add_argument("--tenant", metavar="TENANT", type=_tenant, help="for this tenant alone")
     source = "where it comes from; assistant-worker by default"
     deploy.add_argument("--source", metavar="TEXT", default="assistant-worker", help=source)
     deploy.add_argument("--assistants", metavar="DIR", type=Path, help="as for lint: folder with the assistants' specs")
@@ -175,7 +175,9 @@ def _add_start(commands: "Commands[argparse.ArgumentParser]") -> None:
     given = "a JSON object: plain values, or engines' {value, type}"
     start.add_argument("--variables", metavar="FILE", type=Path, help=given)
     start.add_argument("--business-key", metavar="KEY", help="the instance's business key")
-    start.add_argument("--tenant", metavar="TENANT", help="the process of this tenant; without it, of none")
+    start.add_argument(
+        "--tenant", metavar="TENANT", type=_tenant, help="the process of this tenant; without it, of none"
+    )
     start.add_argument("--version", metavar="N", type=_version, help="this version; without it, the latest")
     follow = "tell each step's progress until it is over or has an incident; Ctrl-C leaves the instance as it is"
     start.add_argument("--follow", action="store_true", help=follow)
@@ -200,6 +202,13 @@ def _add_ask(commands: "Commands[argparse.ArgumentParser]") -> None:
     ask.add_argument("--dry-run", action="store_true", help="only show the question; no provider is asked or paid")
     ask.add_argument("--json", action="store_true", help="print JSON, for programs")
     ask.set_defaults(command=_ask)
+
+
+def _tenant(text: str) -> str:
+    """Refuse a script's variable that is not set: engines know a tenant without a name, too."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be a tenant; leave it out for none")
+    return text
 
 
 def _version(text: str) -> int:

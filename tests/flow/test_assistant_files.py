@@ -77,6 +77,7 @@ def searched(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Rig:
         "openai_base_url": None,
         "openai_api_key": None,
         "transcript_url": f"sqlite:///{tmp_path}/transcript.db",
+        "api_port": 0,
     }
     (rig.folder / "prices.txt").write_text("A fast charger costs nine.")
     rig.assistant(more="files: [prices.txt]")

@@ -162,6 +162,20 @@ async def test_tenant_name_and_source_are_said(rig: Rig, folder: Path) -> None:
         assert (there["name"], there["source"], there["tenantId"]) == (name, "pipeline", tenant)
 
 
+async def test_what_is_there_already_is_found_beside_a_later_one_of_another_tenant(rig: Rig, folder: Path) -> None:
+    ours = (await deploy(rig, folder, "--json")).json["deployment"]
+    theirs = (await deploy(rig, folder, "--tenant", "acme", "--json")).json["deployment"]
+    assert theirs != ours
+    said = (await deploy(rig, folder, "--json")).json
+    assert (said["deployment"], said["is_new"]) == (ours, False)
+
+
+@pytest.mark.parametrize("command", ["deploy", "start"])
+async def test_a_tenant_without_a_name_is_refused(command: str, rig: Rig, folder: Path) -> None:
+    done = await assistant_worker(environment(rig), command, str(folder), "--tenant", "")
+    assert (done.code, "--tenant" in done.err) == (2, True)
+
+
 async def test_people_read_a_table(rig: Rig, folder: Path) -> None:
     rig.rest.take_over((await deploy(rig, folder, "--json")).json["deployment"])
     done = await deploy(rig, folder)

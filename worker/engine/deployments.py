@@ -59,7 +59,12 @@ class RestDeployments:
         reply = await self._transport.upload("/deployment/create", _form(fields, bundle.files))
         if reply.status != HTTPStatus.OK:
             raise NotDeployed(f"the engine does not take them: {describe(reply)}", list(_problems(reply)))
-        id_ = str(reply.value(dict).get("id"))
+        said = reply.value(dict)
+        # Where nothing is new engines name their latest deployment of this name, whosever it is.
+        is_ours = (said.get("tenantId"), said.get("source")) == (bundle.tenant, bundle.source)
+        if not is_ours and (there := await self.latest(bundle)):
+            return there
+        id_ = str(said.get("id"))
         return Deployed(id_, await self._definitions(id_))
 
     async def _definitions(self, deployment: str) -> list[Versioned]:

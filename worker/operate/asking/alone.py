@@ -109,7 +109,7 @@ class OneThread:
         """Return it as what turns take, as above."""
         return cast("Threads", self)
 
-    async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entered:  # noqa: ARG002 - of the port
+    async def enter(self, key: ThreadKey, task_id: str, *_: Any, **__: Any) -> Entered:
         """Be let in: nobody else is here."""
         return Entered(
             Hold(key, task_id, "alone"),

@@ -1,12 +1,15 @@
 """People read along while a process runs, at the worker that answers and at another one."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.api.reading import EventStream, event_stream
+from tests.api.test_sockets import Client
 from tests.flow.command import started
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
@@ -24,6 +27,12 @@ class Reader:
 
     def feed(self, instance: str, last_id: str = "") -> AbstractAsyncContextManager[EventStream]:
         return event_stream(self._session, f"{self.base}/api/instances/{instance}/feed", None, last_id)
+
+    @asynccontextmanager
+    async def socket(self) -> AsyncIterator[Client]:
+        """Open a socket for many feeds."""
+        async with self._session.ws_connect(f"{self.base}/api/feeds") as socket:
+            yield Client(socket)
 
     async def answers(self) -> bool:
         try:
@@ -68,12 +77,18 @@ async def until_landed(stream: EventStream, *answers: str) -> None:
 
 def spoken(stream: EventStream) -> str:
     """What was heard of answers, put together; fails at a gap or a repetition."""
+    return put_together([{"type": each.kind, "data": each.data} for each in stream.heard])
+
+
+def put_together(heard: Iterable[Mapping[str, Any]]) -> str:
+    """The same of what a socket was told."""
     text = ""
-    for each in stream.heard:
-        if each.kind == "delta":
-            text = text if each.data["offset"] else ""
-            assert each.data["offset"] == len(text)
-            text += each.data["text"]
+    for each in heard:
+        if each["type"] == "delta":
+            data = each["data"]
+            text = text if data["offset"] else ""
+            assert data["offset"] == len(text)
+            text += data["text"]
     return text
 
 
@@ -116,6 +131,30 @@ async def test_a_reader_that_is_cut_off_in_the_middle_of_an_answer_goes_on_witho
     second.heard = first.heard + second.heard
     assert is_most(spoken(second))
     ids = [each.data["id"] for each in second.heard if each.kind == "message"]
+    assert len(ids) == len(set(ids)) == 4
+
+
+async def test_a_socket_that_is_cut_in_the_middle_of_an_answer_goes_on_without_loss_or_repetition(kept: Rig) -> None:
+    slowly(kept)
+    model = await kept.deploy(kept.step("one"), kept.step("two"))
+    async with reader_of(kept) as reader:
+        instance = await kept.rest.start(model)
+        async with reader.socket() as cut:
+            await cut.say(type="subscribe", feed="a", instance=instance)
+            await noticed(kept)
+            while "cheap" not in put_together(cut.heard):
+                await cut.next("delta")
+            cut.socket.get_extra_info("socket").shutdown(
+                socket.SHUT_RDWR
+            )  # nothing more goes either way, not even a farewell
+        place = next(each["id"] for each in reversed(cut.heard) if each.get("id"))
+        async with reader.socket() as again:
+            await again.say(type="subscribe", feed="a", instance=instance, after=place)
+            while (await again.next("message"))["data"]["content"] != WORDS:
+                pass
+    heard = cut.heard + again.heard
+    assert is_most(put_together(heard))
+    ids = [each["data"]["id"] for each in heard if each["type"] == "message"]
     assert len(ids) == len(set(ids)) == 4
 
 

@@ -263,6 +263,16 @@ MISTAKES: Final = {
         "mail",
         prop("service.name", "analyst"),
     ),
+    "properties among the inputs": (
+        "offers.bpmn",
+        prop("mail.template", "offer") + "\n      </camunda:properties></bpmn:extensionElements>",
+        prop("mail.template", "offer")
+        + '\n      </camunda:properties><camunda:inputOutput><camunda:inputParameter name="service.type">assistant'
+        + "</camunda:inputParameter></camunda:inputOutput></bpmn:extensionElements>",
+        Rule.LEFT_ALONE,
+        "mail",
+        '<bpmn:serviceTask id="mail"',
+    ),
     "name in the wrong case": (
         "offers.bpmn",
         prop("service.timeout", "PT1M"),

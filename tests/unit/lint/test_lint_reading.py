@@ -21,6 +21,12 @@ def test_where_xml_is_broken_its_line_is_told(tmp_path: Path) -> None:
     assert (unread.line, "mismatched tag" in unread.said) == (3, True)
 
 
+def test_what_is_no_model_is_not_found_to_be_sound(tmp_path: Path) -> None:
+    written(tmp_path, page__bpmn="<html><body>Not found</body></html>")
+    _, [unread] = read([tmp_path / "page.bpmn"])
+    assert "it is no BPMN 2.0 model: its outermost element is 'html'" in unread.said
+
+
 def test_folders_without_a_model_and_files_that_are_not_there_are_told(tmp_path: Path) -> None:
     models, unread = read([tmp_path, tmp_path / "absent.bpmn"])
     assert models == []

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element, ParseError
 from worker.domain import foreign
 from worker.domain.tasks import Definition
 from worker.engine import definitions
+from worker.engine.order import BPMN
 from worker.errors import BadDefinition, Permanent
 
 SUFFIX: Final = ".bpmn"
@@ -175,11 +176,19 @@ def _file(path: Path, folder: Folder) -> File:
     written = content(path)
     xml = definitions.decoded(written)
     model = definitions.parsed(xml, str(path), with_lines=True)
+    _check(model)
     processes = []
     for element in model.processes():
         key = element.get("id", "")
         processes.append(Process(key, element, definitions.definition(model, key, key)))
     return File(str(path), model, tuple(processes), folder, _flaw(written, xml))
+
+
+def _check(model: definitions.Model) -> None:
+    """Raise BadDefinition for what holds nothing that could be looked at, and would so be found to be sound."""
+    if model.root.tag != f"{BPMN}definitions":
+        found = model.root.tag.rpartition("}")[2]
+        raise BadDefinition(f"it is no BPMN 2.0 model: its outermost element is {found!r}, and not BPMN's definitions")
 
 
 def _flaw(content: bytes, xml: str) -> str:

@@ -182,6 +182,9 @@ def strange(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
         yield _left_alone(said, _NAME if kind is None else _KIND)
     elif misspelt:
         yield misspelt
+    elif kind is None and _KIND in activity.parameters:
+        said = f"its {_KIND} is an input parameter, and only extension properties are read: this worker leaves it alone"
+        yield _left_alone(said, _KIND)
     # Others may call a property so. Two such names are hardly a chance.
     elif specs is None and name and kind is None and any(each in _NAMES for each in {*activity.properties} - {_NAME}):
         said = f"it names an assistant, {name}, but has no service.type: this worker leaves it to others"

@@ -273,6 +273,8 @@ const plugin = ((TABLE) => {
     'left-alone': others((task) => {
       const misspelt = misspeltKind(task);
       if (misspelt) return [[`${misspelt[0]} is ${quoted(misspelt[1])}, which is not read`, misspelt[0]]];
+      if (!('service.type' in task.values) && task.parameters.includes('service.type'))
+        return [['service.type is an input parameter, and only extension properties are read']];
       const further = Object.keys(task.values).some((each) => each !== 'service.name' && names.includes(each));
       const isMeant = task.said['service.name'] && !('service.type' in task.values) && further;
       return whether(isMeant, 'it has service.name, and no service.type', 'service.name');

@@ -34,6 +34,9 @@ GONE_BODIES: list[Any] = [
     {"statusCode": 404, "message": "conversation not found: {id}"},
 ]
 
+STORE_GONE_BODY: Any = error("Vector_store '{id}' not found")
+"""Comes with 400."""
+
 NOT_GONE_BODIES: list[Any] = [
     {"detail": "Not Found"},
     {"detail": "Conversation not found."},
@@ -148,7 +151,8 @@ async def test_refusal_that_only_mentions_the_model_is_no_missing_model(
 
 @pytest.mark.parametrize("shape", GONE, ids=lambda shape: shape.source)
 def test_every_row_of_the_gone_has_its_body(shape: Any) -> None:
-    assert any(shape.fits(404, said(body), THREAD) for body in GONE_BODIES)
+    bodies = [*((404, body) for body in GONE_BODIES), (400, STORE_GONE_BODY)]
+    assert any(shape.fits(status, said(body), THREAD) for status, body in bodies)
 
 
 @pytest.mark.parametrize("shape", NO_MODEL, ids=lambda shape: shape.source)

@@ -173,8 +173,9 @@ def test_what_was_found_against_it_is_what_the_record_has() -> None:
     others = {name for name, order in orders.items() if order["leader"] != said["computed"]["leader"]}
     attacks = [each["text"] + each.get("who", "") for each in said["dissent"]["dissent"]]
     assert others == {"of_operator", "emissions", "running_cost"}
-    names = {each["id"]: each["name"] for each in said["objectives"]["objectives"]}
-    assert all(any(names.get(each, each) in attack for attack in attacks) for each in others)
+    named = [*said["objectives"]["objectives"], *said["weights"]["sets"]]
+    names = {each["id"]: each["name"] for each in named}
+    assert all(any(names[each] in attack for attack in attacks) for each in others)
 
 
 def test_the_ten_steps_come_in_their_order_with_three_gates() -> None:

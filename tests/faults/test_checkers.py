@@ -88,10 +88,10 @@ async def test_a_worker_that_asks_without_the_hold_is_seen(world: World, monkeyp
     enter, bind = RedisThreads.enter, RedisThreads.bind
     one = asyncio.Lock()
 
-    async def barge_in(self: RedisThreads, key: ThreadKey, *args: Any) -> Any:
+    async def barge_in(self: RedisThreads, key: ThreadKey, *args: Any, **named: Any) -> Any:
         async with one:  # otherwise both may find no hold to delete, and the second one waits like a sound worker
             await self._redis.delete(Keys.of(self._prefix, key).hold)
-            return await enter(self, key, *args)
+            return await enter(self, key, *args, **named)
 
     async def bind_all_the_same(self: RedisThreads, hold: Hold, *args: Any, **named: Any) -> bool:
         name = Keys.of(self._prefix, hold.key).hold

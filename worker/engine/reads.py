@@ -144,8 +144,7 @@ class Reads:
     async def _check_top(self, process_instance_id: str) -> None:
         """Raise ReadRefused where the history knows of a caller: engines hide those that we may not see."""
         try:
-            path = f"/history/process-instance/{quote(process_instance_id, safe='')}"
-            row = await self.get(path, "the history", dict)
+            row = await self._in_history(process_instance_id)
         except ReadRefused:
             return
         if row is not None and row.get("superProcessInstanceId"):
@@ -154,24 +153,26 @@ class Reads:
                 "definition, or READ on process instances"
             )
 
+    async def _in_history(self, process_instance_id: str) -> dict[str, Any] | None:
+        """Return what the history has of an instance, None if nothing; it may be off, or not for us to read."""
+        return await self.get(f"/history/process-instance/{quote(process_instance_id, safe='')}", "the history", dict)
+
     async def past(self, process_instance_id: str) -> Past:
         """Return what the history has of an instance. Raises ReadRefused also where it has nothing of it."""
-        path = "/history/process-instance/"
-        own = row = await self.get(f"{path}{quote(process_instance_id, safe='')}", "the history", dict)
+        own = row = await self._in_history(process_instance_id)
         if own is None:
             raise ReadRefused("the history does not have the process instance")
         found = list[str]()
         # Older engines do not tell: then it counts as restarted from none. One that is not there was cleaned.
         while row and isinstance(latest := row.get("restartedProcessInstanceId"), str) and len(found) < MOST_RESTARTS:
             found.append(latest)
-            row = await self.get(f"{path}{quote(latest, safe='')}", "the history", dict)
+            row = await self._in_history(latest)
         return Past(tuple(found), str(own.get("startActivityId")), str(own.get("processDefinitionId")))
 
     async def began_at(self, process_instance_id: str) -> str:
         """See `ports.engine.Engine.began_at`."""
-        path = f"/history/process-instance/{quote(process_instance_id, safe='')}"
         try:
-            row = await self.get(path, "the history", dict)
+            row = await self._in_history(process_instance_id)
         except ReadRefused:  # for want of a right or of a history
             return ""
         return str(row.get("startTime") or "") if row else ""

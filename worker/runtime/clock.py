@@ -2,6 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+CLOCKS_APART: Final = timedelta(seconds=60)
+"""What two machines' clocks may differ by before anybody makes something of it. An engine's shows whole seconds."""
 
 
 def monotonic() -> float:

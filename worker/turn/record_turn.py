@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.decisions import as_markdown, chain, hashing, record, schemas
@@ -18,6 +18,7 @@ from worker.modelling.properties import RecordProperties
 from worker.ports.decisions import DecisionBook, DecisionSources
 from worker.ports.engine import Engine
 from worker.runtime.beside import beside
+from worker.runtime.clock import CLOCKS_APART
 from worker.turn import by_code, verdict
 from worker.turn.facts import TurnFacts
 from worker.turn.gathering import Gathered, Gathering
@@ -26,8 +27,6 @@ from worker.turn.stops import Stopped
 
 TRIES: Final = 5
 """To keep a row, while others keep theirs."""
-CLOCKS_APART: Final = timedelta(minutes=1)
-"""What our clock and the engine's may differ by."""
 
 _COMPUTED: Final = ("leader", "lead", "first_share", "agreement", "mismatches")
 """What gateways read of it; never null."""

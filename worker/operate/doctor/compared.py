@@ -8,12 +8,11 @@ from worker.domain.conversations import Session
 from worker.domain.formats import FORMAT
 from worker.domain.threads import Thread, ThreadKey
 from worker.operate.doctor.checks import Finding, Level
+from worker.runtime.clock import CLOCKS_APART
 
 AREA = "stores"
 NAMED = 3
 """Examples in one finding."""
-CLOCKS_APART = timedelta(seconds=60)
-"""What clocks may differ by: only people mind, who hold logs of several machines against each other."""
 RECORDED_WITHIN = timedelta(minutes=10)
 """How long an exchange may wait for the transcript before somebody should look."""
 ROUNDS = timedelta(days=1)

@@ -1,17 +1,14 @@
 """The engine: whether it lets us work, what it is, what we may do there, and what it can store."""
 
-from datetime import timedelta
-
 from worker.bootstrap.people import anybody_may
 from worker.engine import EngineInfo, Kept, RestEngine
 from worker.engine.info import OF_PERSONS, TO_HAND_OVER, Rights
 from worker.errors import EngineDenied, EngineDown
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
+from worker.runtime.clock import CLOCKS_APART
 from worker.settings import Settings
 
 AREA = "engine"
-CLOCKS_APART = timedelta(seconds=60)
-"""What the clocks may differ by. The engine's is known by the Date of an answer, which has whole seconds."""
 TO_FIND = "to find the topics"
 """How the right to see definitions begins in `EngineInfo.lacking`."""
 NOBODYS_TASK = "assistant-worker-doctor"
